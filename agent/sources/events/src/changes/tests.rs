@@ -1,0 +1,300 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::sync::Mutex;
+
+use firstlook_model::HostId;
+
+use super::*;
+use crate::{BlindSpots, Checkpoints};
+
+#[derive(Default)]
+struct Stored(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Checkpoints for Stored {
+    fn load(&self, reader: &str) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().get(reader).cloned()
+    }
+}
+
+/// A host in a directory, with shop.service running from /opt/shop.
+struct Host {
+    dir: tempfile::TempDir,
+    stored: Arc<Stored>,
+    services: Services,
+    watcher: Option<Watcher>,
+}
+
+impl Host {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let services = Services::default();
+        services.set("shop.service", 77);
+        let host = Self {
+            dir,
+            stored: Arc::default(),
+            services,
+            watcher: None,
+        };
+        let script = host.write("opt/web/app.py", "VERSION = 1\n");
+        host.write("etc/shop/app.toml", "timeout = 5\n");
+        host.write("etc/hosts", "127.0.0.1 localhost\n");
+        host.write(
+            "units/shop.service",
+            &format!(
+                "[Service]\nExecStart=/usr/bin/python3 {}\n",
+                script.display()
+            ),
+        );
+        host.write("proc/77/cmdline", "python3\0");
+        symlink("/usr/bin/python3", host.path("proc/77/exe")).unwrap();
+        host.write(
+            "dpkg/status",
+            "Package: nginx\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n",
+        );
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Looks once; returns component, kind and text of what changed, the directory left out.
+    fn look(&mut self) -> Vec<(String, ChangeKind, String)> {
+        let root = format!("{}/", self.dir.path().display());
+        let changes = self.changes().into_iter();
+        changes
+            .map(|c| (c.component.to_string(), c.kind, c.text.replace(&root, "/")))
+            .collect()
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        let watcher = match self.watcher.take() {
+            Some(watcher) => watcher,
+            None => self.start(),
+        };
+        let step = self.watcher.insert(watcher).step(clock::now());
+        let mut stored = self.stored.0.lock().unwrap();
+        stored.extend(
+            step.lines
+                .checkpoints
+                .into_iter()
+                .map(|c| (c.reader, c.position)),
+        );
+        step.facts
+            .into_iter()
+            .flat_map(|fact| match fact {
+                Observation::Changes(changes) => changes,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    }
+
+    fn start(&self) -> Watcher {
+        let mut config = EventsConfig::for_host(HostId::new("app1").unwrap());
+        config.proc_root = self.path("proc");
+        config.dpkg_status = Some(self.path("dpkg/status"));
+        config.unit_dirs = vec![self.path("units")];
+        config.watch = vec![self.path("etc")];
+        let mut source = crate::test_source(config, self.stored.clone(), BlindSpots::default());
+        source.services = self.services.clone();
+        Watcher::new(&source)
+    }
+
+    fn restart(&mut self) {
+        self.watcher = None;
+    }
+}
+
+const SHOP: &str = "service:app1/shop.service";
+
+fn seen(component: &str, kind: ChangeKind, text: &str) -> (String, ChangeKind, String) {
+    (component.to_owned(), kind, text.to_owned())
+}
+
+#[test]
+fn what_is_there_at_the_first_start_is_no_change() {
+    let mut host = Host::new();
+    assert_eq!(host.look(), []);
+    assert_eq!(host.look(), []);
+}
+
+#[test]
+fn deployed_code_and_configuration_are_tied_to_their_service() {
+    let mut host = Host::new();
+    host.look();
+    host.write("opt/web/app.py", "VERSION = 2\nraise SystemExit\n");
+    host.write("etc/shop/app.toml", "timeout = 500\n");
+    host.write("etc/hosts", "127.0.0.1 localhost db1\n");
+    assert_eq!(
+        host.look(),
+        [
+            seen("host:app1", ChangeKind::ConfigFile, "/etc/hosts changed"),
+            seen(SHOP, ChangeKind::ConfigFile, "/etc/shop/app.toml changed"),
+            seen(SHOP, ChangeKind::ConfigFile, "/opt/web/app.py changed"),
+        ]
+    );
+    assert_eq!(host.look(), []);
+}
+
+#[test]
+fn attribution_waits_for_the_services_of_a_starting_agent() {
+    let mut host = Host::new();
+    host.look();
+    host.restart();
+    host.write("opt/web/app.py", "VERSION = 3\n\n");
+    host.services.set("shop.service", 0);
+    assert_eq!(host.look(), []);
+    host.services.set("shop.service", 77);
+    assert_eq!(
+        host.look(),
+        [seen(
+            SHOP,
+            ChangeKind::ConfigFile,
+            "/opt/web/app.py changed"
+        )]
+    );
+}
+
+#[test]
+fn change_comes_with_a_redacted_diff() {
+    let mut host = Host::new();
+    host.write("etc/shop/app.toml", "timeout = 5\npassword = old-one\n");
+    host.look();
+    host.write("etc/shop/app.toml", "timeout = 50\npassword = new-one\n");
+    let changes = host.changes();
+    let detail = &changes[0].detail;
+    assert!(
+        detail.contains("-timeout = 5\n") && detail.contains("+timeout = 50\n"),
+        "{detail}"
+    );
+    assert!(!detail.contains("-one"), "{detail}");
+}
+
+#[test]
+fn changes_made_while_the_agent_was_down_are_noticed_once() {
+    let mut host = Host::new();
+    host.look();
+    host.restart();
+    host.write("etc/shop/app.toml", "timeout = 500\n");
+    host.write("etc/shop/extra.toml", "x = 1\n");
+    fs::remove_file(host.path("etc/hosts")).unwrap();
+    host.write(
+        "dpkg/status",
+        "Package: nginx\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n",
+    );
+    let changes = host.look();
+    assert_eq!(
+        changes,
+        [
+            seen(
+                "host:app1",
+                ChangeKind::ConfigFile,
+                "/etc/hosts was removed"
+            ),
+            seen(SHOP, ChangeKind::ConfigFile, "/etc/shop/app.toml changed"),
+            seen(
+                SHOP,
+                ChangeKind::ConfigFile,
+                "/etc/shop/extra.toml was created"
+            ),
+            seen(
+                "host:app1",
+                ChangeKind::Package,
+                "package nginx went from 1 to 2"
+            ),
+        ]
+    );
+    host.restart();
+    assert_eq!(host.look(), []);
+}
+
+#[test]
+fn touched_and_rewritten_files_with_the_same_content_are_no_change() {
+    let mut host = Host::new();
+    host.look();
+    fs::remove_file(host.path("etc/shop/app.toml")).unwrap();
+    host.write("etc/shop/app.toml", "timeout = 5\n");
+    assert_eq!(host.look(), []);
+}
+
+#[test]
+fn file_cut_to_nothing_waits_for_its_new_content() {
+    let mut host = Host::new();
+    host.look();
+    host.write("etc/shop/app.toml", "");
+    assert_eq!(host.look(), []);
+    host.write("etc/shop/app.toml", "timeout = 6\n");
+    assert_eq!(
+        host.look(),
+        [seen(
+            SHOP,
+            ChangeKind::ConfigFile,
+            "/etc/shop/app.toml changed"
+        )]
+    );
+    host.write("etc/shop/app.toml", "");
+    assert_eq!(host.look(), []);
+    assert_eq!(host.look().len(), 1, "it stayed empty");
+}
+
+#[test]
+fn unit_files_and_drop_ins_belong_to_their_unit() {
+    let mut host = Host::new();
+    host.look();
+    host.write(
+        "units/shop.service.d/limits.conf",
+        "[Service]\nLimitNOFILE=15\n",
+    );
+    host.write("units/multi-user.target.wants/shop.service", "");
+    assert_eq!(
+        host.look(),
+        [seen(
+            SHOP,
+            ChangeKind::UnitFile,
+            "/units/shop.service.d/limits.conf was created"
+        )]
+    );
+}
+
+#[test]
+fn replaced_program_is_reported_once_per_process() {
+    let mut host = Host::new();
+    host.look();
+    fs::remove_file(host.path("proc/77/exe")).unwrap();
+    symlink("/nowhere/shopd (deleted)", host.path("proc/77/exe")).unwrap();
+    let expected = "/nowhere/shopd was deleted; shop.service still runs the old one";
+    assert_eq!(host.look(), [seen(SHOP, ChangeKind::Binary, expected)]);
+    assert_eq!(host.look(), []);
+    host.restart();
+    assert_eq!(host.look(), [], "not again after a restart of the agent");
+}
+
+#[test]
+fn file_that_a_new_service_names_is_no_created_one() {
+    let mut host = Host::new();
+    host.look();
+    let named = host.write("srv/api.conf", "x = 1\n");
+    host.write(
+        "units/api.service",
+        &format!("[Service]\nEnvironmentFile={}\n", named.display()),
+    );
+    host.look();
+    host.services.set("api.service", 78);
+    assert_eq!(host.look(), []);
+    host.write("srv/api.conf", "x = 22\n");
+    assert_eq!(
+        host.look(),
+        [seen(
+            "service:app1/api.service",
+            ChangeKind::ConfigFile,
+            "/srv/api.conf changed"
+        )]
+    );
+}

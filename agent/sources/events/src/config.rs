@@ -1,0 +1,80 @@
+//! What to watch and where it is found.
+
+use std::path::PathBuf;
+
+use firstlook_model::{ComponentId, ComponentKind, HostId};
+
+/// Log files to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailedFiles {
+    /// A path whose last part may hold `*` and `?`, as `/var/log/nginx/*.log`. Directories are taken
+    /// literally. Rotated neighbours (`x.log.1`, `x.log-20260101`) are found by themselves.
+    pub glob: String,
+    /// The unit that writes them, as `nginx.service`; `None` leaves them to the host.
+    pub service: Option<String>,
+}
+
+/// What to watch. [`EventsConfig::for_host`] gives the defaults of a Debian host.
+#[derive(Clone, Debug)]
+pub struct EventsConfig {
+    /// The host to which everything is attributed.
+    pub host: HostId,
+    /// procfs. Default `/proc`.
+    pub proc_root: PathBuf,
+    /// The kernel's ring buffer. Default `/dev/kmsg`; `None`: not read.
+    pub kmsg: Option<PathBuf>,
+    /// This host's place in the cgroup paths that the kernel's log names, as `/lab/db1/payload`. `None`
+    /// (default): taken from `/proc/1/cgroup`. To be set where a cgroup namespace hides it.
+    pub cgroup_prefix: Option<String>,
+    /// Directories that hold journal files, or directories of them by machine id. Default
+    /// `/var/log/journal` and `/run/log/journal`. Empty: journald is not read.
+    pub journal_dirs: Vec<PathBuf>,
+    /// dpkg's list of packages. Default `/var/lib/dpkg/status`; `None`: not watched.
+    pub dpkg_status: Option<PathBuf>,
+    /// Directories of unit files and drop-ins. Default those of systemd.unit(5) that exist on Debian.
+    pub unit_dirs: Vec<PathBuf>,
+    /// The system bus. Default `/run/dbus/system_bus_socket`; `None`: unit states are not read.
+    pub dbus_socket: Option<PathBuf>,
+    /// Log files to follow. Default none.
+    pub files: Vec<TailedFiles>,
+    /// Files and directories whose content is watched for changes. Default none: what a service's unit
+    /// file and command line name is watched without being listed.
+    pub watch: Vec<PathBuf>,
+}
+
+impl EventsConfig {
+    /// The defaults for a host.
+    pub fn for_host(host: HostId) -> Self {
+        Self {
+            host,
+            proc_root: "/proc".into(),
+            kmsg: Some("/dev/kmsg".into()),
+            cgroup_prefix: None,
+            journal_dirs: vec!["/var/log/journal".into(), "/run/log/journal".into()],
+            dpkg_status: Some("/var/lib/dpkg/status".into()),
+            unit_dirs: vec![
+                "/etc/systemd/system".into(),
+                "/run/systemd/system".into(),
+                "/usr/local/lib/systemd/system".into(),
+                "/usr/lib/systemd/system".into(),
+            ],
+            dbus_socket: Some("/run/dbus/system_bus_socket".into()),
+            files: Vec::new(),
+            watch: Vec::new(),
+        }
+    }
+
+    /// The component of a unit; the host for what is no valid service name.
+    pub(crate) fn service(&self, unit: &str) -> ComponentId {
+        if !unit.ends_with(".service") {
+            return self.machine();
+        }
+        ComponentId::on_host(ComponentKind::Service, self.host.clone(), unit)
+            .unwrap_or_else(|_| self.machine())
+    }
+
+    /// The host's own component.
+    pub(crate) fn machine(&self) -> ComponentId {
+        ComponentId::host(self.host.clone())
+    }
+}

@@ -1,0 +1,326 @@
+//! Plain log files, followed through rotation and restarts.
+//!
+//! A file is known by device, inode, birth time and the digest of its first bytes, not by its name. Its
+//! checkpoint is `file:<identity>`. Beside it `files:<path>` keeps which file was last read under a name:
+//! if the name was given to another while the agent was down, the old file is looked for among its rotated
+//! neighbours and read to its end; if it is not there, that is reported as lost. A file that is there when a
+//! path is first configured is read from its end, any later one from its beginning.
+
+mod glob;
+mod tail;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::log::LINE_LIMIT_BYTES;
+use firstlook_model::{Checkpoint, ComponentId, LogSource, Loss, Observation, RawLine, Timestamp};
+
+use crate::Source;
+use crate::config::TailedFiles;
+use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Outlet, Step, drive};
+use crate::sink::{BlindSpots, Checkpoints};
+use tail::{Begin, Identity, Position, Tail};
+
+const NAME: &str = "files";
+const PAUSE: Duration = Duration::from_millis(250);
+/// Looks between two at the directories.
+const LOOKS_PER_RESCAN: u32 = 4;
+/// Most files read at once: each is a descriptor.
+const TAIL_LIMIT: usize = 256;
+/// How long a file is kept open that was renamed or deleted: its writer may not have noticed yet.
+const LEFT_LIMIT: Duration = Duration::from_secs(15);
+/// The same for one that is not read to its end. Bounded, since an open file that was deleted still
+/// fills its disk.
+const UNREAD_LIMIT: Duration = Duration::from_secs(600);
+
+/// Follows the configured files until told to stop.
+pub(crate) async fn run(source: Source) {
+    if source.config.files.is_empty() {
+        return;
+    }
+    let outlet = Outlet {
+        sink: source.sink.clone(),
+        blind: source.blind.clone(),
+        stop: source.stop.clone(),
+    };
+    let mut reader = Reader::new(&source);
+    drive(NAME, PAUSE, outlet, move |now| reader.step(now)).await;
+}
+
+struct Reader {
+    globs: Vec<(TailedFiles, ComponentId)>,
+    checkpoints: Arc<dyn Checkpoints>,
+    blind: BlindSpots,
+    tails: BTreeMap<Identity, Tail>,
+    /// Which file each followed name last meant.
+    names: BTreeMap<PathBuf, Identity>,
+    /// Checkpoints to go out with the next lines.
+    pending: Vec<Checkpoint>,
+    facts: Vec<Observation>,
+    looks: u32,
+}
+
+impl Reader {
+    fn new(source: &Source) -> Self {
+        let component = |files: &TailedFiles| match &files.service {
+            Some(unit) => source.config.service(unit),
+            None => source.config.machine(),
+        };
+        let globs = source
+            .config
+            .files
+            .iter()
+            .map(|files| (files.clone(), component(files)));
+        Self {
+            globs: globs.collect(),
+            checkpoints: source.checkpoints.clone(),
+            blind: source.blind.clone(),
+            tails: BTreeMap::new(),
+            names: BTreeMap::new(),
+            pending: Vec::new(),
+            facts: Vec::new(),
+            looks: 0,
+        }
+    }
+
+    fn step(&mut self, now: Timestamp) -> Step {
+        let mut step = Step::default();
+        if self.looks.is_multiple_of(LOOKS_PER_RESCAN) {
+            self.rescan(now);
+        }
+        self.read(now, &mut step);
+        self.close_left(now);
+        step.lines.checkpoints = std::mem::take(&mut self.pending);
+        step.facts = std::mem::take(&mut self.facts);
+        if !step.more {
+            self.looks = self.looks.wrapping_add(1);
+        }
+        step
+    }
+
+    fn read(&mut self, now: Timestamp, step: &mut Step) {
+        let (mut count, mut bytes) = (0, 0);
+        for (identity, tail) in &mut self.tails {
+            if count >= BATCH_LIMIT_LINES || bytes >= BATCH_LIMIT_BYTES {
+                step.more = true;
+                break;
+            }
+            let component = tail.component.clone();
+            let outcome = tail.read(now, |text| {
+                count += 1;
+                bytes += text.len();
+                step.lines.lines.push(RawLine {
+                    time: now,
+                    component: component.clone(),
+                    severity: None,
+                    source: LogSource::File,
+                    text,
+                });
+            });
+            match outcome {
+                Ok(more) => step.more |= more,
+                // The file is looked at again with the next step; what it held meanwhile waits in it.
+                Err(error) => self.blind.set(
+                    NAME,
+                    format!("cannot read {}: {error}", tail.path.display()),
+                ),
+            }
+            if std::mem::take(&mut tail.moved) {
+                self.pending
+                    .push(file_checkpoint(identity, tail.position.encode()));
+            }
+        }
+    }
+
+    /// Closes files that lost their name, once they are read and their writers have had time to notice.
+    fn close_left(&mut self, now: Timestamp) {
+        let mut closed = Vec::new();
+        for (identity, tail) in &self.tails {
+            let left = tail
+                .left_since
+                .map_or(Duration::ZERO, |since| now.since(since));
+            if left >= UNREAD_LIMIT && !tail.is_read() {
+                self.facts.push(lost("deleted-or-rotated-unread", now));
+            }
+            if left >= UNREAD_LIMIT || (left >= LEFT_LIMIT && tail.is_read()) {
+                closed.push(identity.clone());
+            }
+        }
+        for identity in closed {
+            self.tails.remove(&identity);
+            self.pending.push(file_checkpoint(&identity, Vec::new()));
+        }
+    }
+
+    fn rescan(&mut self, now: Timestamp) {
+        let mut present = BTreeSet::new();
+        let mut trouble = None;
+        for (files, component) in self.globs.clone() {
+            let marker = format!("files-known:{}", digest(files.glob.as_bytes()));
+            let first = self.looks == 0 && self.checkpoints.load(&marker).is_none();
+            for path in glob::expand(&files.glob) {
+                match self.follow(&path, &component, first, now) {
+                    Ok(identity) => present.extend(identity),
+                    Err(error) => {
+                        trouble = Some(format!("cannot read {}: {error}", path.display()))
+                    }
+                }
+            }
+            if first {
+                self.pending.push(Checkpoint {
+                    reader: marker,
+                    position: b"1".to_vec(),
+                });
+            }
+        }
+        for (identity, tail) in &mut self.tails {
+            if present.contains(identity) {
+                tail.left_since = None;
+            } else {
+                tail.left_since.get_or_insert(now);
+            }
+        }
+        match trouble {
+            Some(reason) => self.blind.set(NAME, reason),
+            None => self.blind.clear(NAME),
+        }
+    }
+
+    /// Follows the file that has this name now. The identity, unless there are too many.
+    fn follow(
+        &mut self,
+        path: &Path,
+        component: &ComponentId,
+        first: bool,
+        now: Timestamp,
+    ) -> std::io::Result<Option<Identity>> {
+        let identity = Identity::of(&fs::metadata(path)?);
+        if self.names.get(path) != Some(&identity) {
+            let before = match self.names.get(path) {
+                Some(before) => Some(before.as_str().to_owned()),
+                None => self
+                    .checkpoints
+                    .load(&name_reader(path))
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .filter(|before| before != identity.as_str()),
+            };
+            if let Some(before) = before {
+                self.find_rotated(path, &before, component, now);
+            }
+            self.names.insert(path.to_owned(), identity.clone());
+            let position = identity.as_str().as_bytes().to_vec();
+            self.pending.push(Checkpoint {
+                reader: name_reader(path),
+                position,
+            });
+        }
+        if !self.tails.contains_key(&identity) {
+            let begin = if first { Begin::End } else { Begin::Start };
+            self.open(path, &identity, component, begin)?;
+        }
+        if let Some(tail) = self.tails.get_mut(&identity) {
+            path.clone_into(&mut tail.path);
+        }
+        Ok(self.tails.contains_key(&identity).then_some(identity))
+    }
+
+    fn open(
+        &mut self,
+        path: &Path,
+        identity: &Identity,
+        component: &ComponentId,
+        begin: Begin,
+    ) -> std::io::Result<()> {
+        if self.tails.len() >= TAIL_LIMIT {
+            return Err(std::io::Error::other(format!(
+                "{TAIL_LIMIT} files are followed already"
+            )));
+        }
+        let known = self
+            .checkpoints
+            .load(&format!("file:{}", identity.as_str()));
+        let known = known.and_then(|bytes| Position::decode(&bytes));
+        if let Some(tail) = Tail::open(path, identity, component.clone(), known, begin)? {
+            self.tails.insert(identity.clone(), tail);
+        }
+        Ok(())
+    }
+
+    /// The name was given to another file since it was last looked at: reads the old one to its end, and
+    /// whatever came and went between the two.
+    fn find_rotated(&mut self, path: &Path, old: &str, component: &ComponentId, now: Timestamp) {
+        let found = glob::rotated(path).into_iter().filter_map(|path| {
+            let meta = fs::metadata(&path).ok()?;
+            Some((meta.modified().ok()?, Identity::of(&meta), path))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort();
+        let last_written = found
+            .iter()
+            .find(|(_, identity, _)| identity.as_str() == old);
+        let Some(last_written) = last_written.map(|(modified, ..)| *modified) else {
+            // Open still: it was deleted, or renamed to something else, under our eyes.
+            if !self.tails.keys().any(|identity| identity.as_str() == old) {
+                self.facts.push(lost("rotated-away-unread", now));
+            }
+            return;
+        };
+        for (modified, identity, path) in &found {
+            if *modified < last_written || self.tails.contains_key(identity) {
+                continue;
+            }
+            if let Err(error) = self.open(path, identity, component, Begin::Start) {
+                tracing::warn!(path = %path.display(), %error, "rotated log file cannot be read");
+            }
+        }
+    }
+}
+
+fn lost(reason: &str, now: Timestamp) -> Observation {
+    Observation::Losses(vec![Loss {
+        source: NAME.to_owned(),
+        reason: reason.to_owned(),
+        count: 1,
+        bytes: 0,
+        from: now,
+        to: now,
+    }])
+}
+
+fn file_checkpoint(identity: &Identity, position: Vec<u8>) -> Checkpoint {
+    Checkpoint {
+        reader: format!("file:{}", identity.as_str()),
+        position,
+    }
+}
+
+fn name_reader(path: &Path) -> String {
+    format!("files:{}", digest(path.as_os_str().as_encoded_bytes()))
+}
+
+/// Cuts a line to the model's limit, at a character's border.
+pub(crate) fn cut(text: &mut String) {
+    if text.len() > LINE_LIMIT_BYTES {
+        let end = (0..=LINE_LIMIT_BYTES)
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+    }
+}
+
+/// SHA-256 in hexadecimal, cut to 32 digits: enough to tell contents apart.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! All host sources together: one sample, one frame.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::signal::names;
+use firstlook_model::{ComponentId, EdgeObservation, Frame, HostId, Inventory, Timestamp};
+
+use crate::addresses;
+use crate::cpu::Cpu;
+use crate::disk::Disks;
+use crate::family::Group;
+use crate::filesystem::{Filesystems, ask_kernel};
+use crate::inventory::{self, Facts, Users};
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::mounts::Mounts;
+use crate::netlink::Netlink;
+use crate::netstat::Netstat;
+use crate::network::Network;
+use crate::own::{LeftOut, Own};
+use crate::pressure::Pressure;
+use crate::processes::Processes;
+use crate::reader::Descriptors;
+use crate::registry::Registry;
+use crate::roots::HostRoots;
+use crate::services::Services;
+use crate::sockets::SocketSampler;
+use crate::vmstat::Vmstat;
+
+static COUNT: [&str; 1] = [names::PROCESSES];
+/// The mount table is read once in so many samples; statvfs sees what turns read-only at once.
+const MOUNTS_EVERY: u64 = 5;
+/// What has gone is looked for once in so many samples.
+const EXPIRE_EVERY: u64 = 10;
+/// Addresses are asked for once in so many samples.
+const ADDRESSES_EVERY: u64 = 5;
+
+/// Samples everything numeric that a host shows.
+///
+/// Blocks only on the kernel's own files: file systems are asked by threads of their own. One instance per
+/// host, on one thread.
+pub struct HostSampler {
+    host: HostId,
+    roots: HostRoots,
+    limits: Limits,
+    registry: Registry,
+    scratch: Vec<u8>,
+    round: u64,
+    cpu: Cpu,
+    memory: Memory,
+    pressure: Pressure,
+    vmstat: Vmstat,
+    netstat: Netstat,
+    network: Network,
+    disks: Disks,
+    mounts: Mounts,
+    filesystems: Filesystems,
+    processes: Processes,
+    process_count: Group<1>,
+    services: Services,
+    sockets: SocketSampler,
+    own: Own,
+    facts: Facts,
+    users: Users,
+    route: Netlink,
+    addresses: Result<Vec<std::net::IpAddr>, String>,
+    edges: Option<Vec<EdgeObservation>>,
+    missed: u64,
+}
+
+impl HostSampler {
+    /// A sampler of the host seen below these roots. Nothing is read before the first sample, except facts
+    /// that do not change.
+    pub fn new(host: HostId, roots: HostRoots, limits: Limits) -> Self {
+        let open = Descriptors::new(limits.open_files);
+        let machine = || ComponentId::host(host.clone());
+        Self {
+            registry: Registry::new(limits.schema_interval),
+            scratch: Vec::new(),
+            round: 0,
+            cpu: Cpu::new(machine(), &roots, &open),
+            memory: Memory::new(machine(), &roots, &open),
+            pressure: Pressure::new(machine(), &roots, &open),
+            vmstat: Vmstat::new(machine(), &roots, &open),
+            netstat: Netstat::new(&machine(), &roots, &open),
+            network: Network::new(host.clone(), &roots, &open, &limits),
+            disks: Disks::new(host.clone(), &roots, &open, &limits),
+            mounts: Mounts::new(&roots, &open, limits.filesystems),
+            filesystems: Filesystems::new(host.clone(), ask_kernel(foreign_root(&roots)), &limits),
+            processes: Processes::new(&roots, &open, limits.processes),
+            process_count: Group::new(machine(), &COUNT),
+            services: Services::new(host.clone(), &roots, &open, &limits),
+            sockets: SocketSampler::new(host.clone(), &roots, &limits),
+            own: Own::new(host.clone(), &open),
+            facts: Facts::read(&roots),
+            users: Users::new(),
+            route: Netlink::route(),
+            addresses: Ok(Vec::new()),
+            edges: None,
+            missed: 0,
+            host,
+            roots,
+            limits,
+        }
+    }
+
+    /// Reads every source once. `monotonic` never goes back, and paces what is not read each time.
+    pub fn sample(&mut self, now: Timestamp, monotonic: Duration) -> Frame {
+        let (registry, scratch) = (&mut self.registry, &mut self.scratch);
+        registry.begin(monotonic);
+        if self.round.is_multiple_of(MOUNTS_EVERY) {
+            self.mounts.refresh(scratch);
+        }
+        if self.round.is_multiple_of(ADDRESSES_EVERY) {
+            self.addresses =
+                addresses::read(&mut self.route).map_err(|error| format!("addresses: {error}"));
+            let known = self.addresses.as_deref().unwrap_or_default();
+            self.sockets.set_addresses(known);
+        }
+        self.cpu.sample(registry, scratch);
+        self.memory.sample(registry, scratch);
+        self.pressure.sample(registry, scratch);
+        self.vmstat.sample(registry, scratch);
+        self.netstat.sample(registry, scratch);
+        self.network.sample(registry, scratch);
+        self.disks.sample(registry, scratch, &self.mounts);
+        self.filesystems.sample(registry, &self.mounts);
+
+        self.services.begin(monotonic);
+        let count = self.processes.sample(&mut self.services, scratch);
+        self.process_count.set(registry, &[count as f64]);
+        let edges = self
+            .sockets
+            .sample(now, monotonic, &self.services, &self.processes);
+        self.edges = edges;
+        let tallies = self.sockets.tallies();
+        self.services.publish(registry, scratch, &tallies);
+
+        if self.round.is_multiple_of(EXPIRE_EVERY) {
+            self.expire();
+        }
+        self.round += 1;
+        let left_out = self.left_out();
+        self.own
+            .sample(&mut self.registry, &mut self.scratch, &left_out);
+        self.registry.frame(now)
+    }
+
+    fn expire(&mut self) {
+        let (registry, limits) = (&mut self.registry, &self.limits);
+        self.network.expire(registry, limits);
+        self.disks.expire(registry, limits);
+        self.filesystems.expire(registry, limits);
+        self.services.expire(registry, limits.absent);
+    }
+
+    fn left_out(&self) -> LeftOut {
+        let (sockets, edges) = self.sockets.beyond();
+        let refused = self.network.refused() + self.disks.refused() + self.filesystems.refused();
+        LeftOut {
+            processes: self.services.beyond() + self.processes.beyond(),
+            sockets,
+            edges,
+            connections: self.sockets.unattributed(),
+            series_ever: refused + self.registry.refused(),
+            malformed_ever: self.sockets.malformed(),
+            samples_ever: self.missed,
+        }
+    }
+
+    /// Edges of the last sample, where a dump of connections was due; `None` otherwise. Taken once.
+    pub fn take_edges(&mut self) -> Option<Vec<EdgeObservation>> {
+        self.edges.take()
+    }
+
+    /// Counts samples that were left out because this sampler was busy.
+    pub fn add_missed(&mut self, samples: u64) {
+        self.missed += samples;
+    }
+
+    /// The host's facts as of the last sample.
+    pub fn inventory(
+        &mut self,
+        now: Timestamp,
+        monotonic: Duration,
+        agent_version: &str,
+    ) -> Inventory {
+        self.users
+            .refresh(monotonic, &self.roots.proc, &self.mounts, &self.processes);
+        let cpu = *self.cpu.latest();
+        let booted = cpu.booted.and_then(|s| i64::try_from(s).ok()).unwrap_or(0);
+        Inventory {
+            booted: Timestamp::from_secs(booted),
+            cores: cpu.cores,
+            memory_bytes: self.memory.total(),
+            addresses: self.addresses.clone().unwrap_or_default(),
+            listeners: self.sockets.listeners(),
+            mounts: inventory::mounts(&self.host, &self.mounts, &self.users),
+            blind: self.blind(),
+            ..inventory::begin(&self.facts, now, agent_version)
+        }
+    }
+
+    /// What cannot be seen now, each with its reason; sorted.
+    pub fn blind(&self) -> Vec<String> {
+        let beyond = self.mounts.refused();
+        let mounts = (beyond > 0).then(|| format!("mounts: {beyond} beyond the budget"));
+        let mut blind: Vec<String> = self
+            .cpu
+            .blind()
+            .chain(self.memory.blind())
+            .chain(self.pressure.blind())
+            .chain(self.vmstat.blind())
+            .chain(self.netstat.blind())
+            .chain(self.network.blind())
+            .chain(self.disks.blind())
+            .chain(self.mounts.blind())
+            .chain(self.filesystems.blind())
+            .chain(self.processes.blind())
+            .chain(self.sockets.blind())
+            .chain(self.addresses.as_ref().err().cloned())
+            .chain(mounts)
+            .collect();
+        blind.sort();
+        blind
+    }
+}
+
+/// The root of process 1, where its mounts are not ours and it lets us look.
+fn foreign_root(roots: &HostRoots) -> Option<Arc<Path>> {
+    let first = std::fs::read_link(roots.proc.join("1/ns/mnt")).ok()?;
+    let own = std::fs::read_link("/proc/self/ns/mnt").ok()?;
+    let root = roots.proc.join("1/root");
+    (first != own && std::fs::metadata(&root).is_ok()).then(|| root.into())
+}

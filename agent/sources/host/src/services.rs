@@ -1,0 +1,354 @@
+//! Processes and cgroups rolled up into services, under a budget.
+//!
+//! A unit of a service manager has its series at once; a scope, or a command that no unit claims, once a
+//! process of it is five seconds old, so that short-lived commands do not churn the schema. What finds no
+//! room is counted for a service named `other`.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::signal::names;
+use firstlook_model::{ComponentId, ComponentKind, HostId};
+
+use crate::cgroups::{CgroupFiles, CgroupReading, CgroupRoots};
+use crate::family::Group;
+use crate::limits::Limits;
+use crate::membership::Membership;
+use crate::reader::Descriptors;
+use crate::registry::Registry;
+use crate::roots::HostRoots;
+use crate::text::value;
+
+/// The service that stands for all without series of their own.
+pub(crate) const OTHER: &str = "other";
+
+static SIGNALS: [&str; 14] = [
+    names::SERVICE_CPU,
+    names::SERVICE_MEMORY,
+    names::SERVICE_MEMORY_LIMIT,
+    names::SERVICE_PROCESSES,
+    names::SERVICE_THREADS,
+    names::SERVICE_BLOCKED,
+    names::SERVICE_STOPPED,
+    names::SERVICE_OOM_KILLS,
+    names::SERVICE_THROTTLED,
+    names::SERVICE_ACCEPT_QUEUE,
+    names::SERVICE_ACCEPT_BACKLOG,
+    names::SERVICE_CONNECTIONS,
+    names::SERVICE_CLOSE_WAIT,
+    names::SERVICE_UNREAD_BYTES,
+];
+/// Cgroup ids and memberships remembered; beyond, they are learnt anew within a minute.
+const REMEMBERED_LIMIT: usize = 10_000;
+
+/// What one process adds to its service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// CPU time since the last sample.
+    pub seconds: f64,
+    pub resident_bytes: f64,
+    pub threads: u32,
+    pub blocked: bool,
+    pub stopped: bool,
+    /// Old enough to earn its service series of its own.
+    pub settled: bool,
+}
+
+/// What the sockets of one service show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketTally {
+    /// Longest accept queue and the backlog of that listener; `None` without a listener.
+    pub accept: Option<(u32, u32)>,
+    pub connections: u64,
+    pub close_wait: u64,
+    pub unread_bytes: u64,
+}
+
+/// Socket tallies by service.
+pub(crate) type SocketTallies = HashMap<Arc<str>, SocketTally>;
+
+/// A counter that may begin anew, made one that only rises.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rising {
+    last: f64,
+    total: f64,
+}
+
+impl Rising {
+    fn rise(&mut self, now: f64) -> f64 {
+        self.total += if now >= self.last {
+            now - self.last
+        } else {
+            now
+        };
+        self.last = now;
+        self.total
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    seconds: f64,
+    resident_bytes: f64,
+    processes: u32,
+    threads: u64,
+    blocked: u32,
+    stopped: u32,
+}
+
+#[derive(Debug)]
+struct Service {
+    group: Group<14>,
+    cgroup: Option<(Membership, CgroupFiles)>,
+    tally: Tally,
+    cpu: Rising,
+    cpu_total: f64,
+    throttled: Rising,
+    oom_kills: Rising,
+    listened: bool,
+    connected: bool,
+    present: Duration,
+}
+
+/// All services of the host.
+#[derive(Debug)]
+pub(crate) struct Services {
+    host: HostId,
+    roots: CgroupRoots,
+    open: Descriptors,
+    limit: usize,
+    members: HashMap<Arc<str>, Service>,
+    memberships: HashMap<Arc<str>, Membership>,
+    cgroup_ids: HashMap<u64, Arc<str>>,
+    other: Arc<str>,
+    beyond: u64,
+    now: Duration,
+    round: u64,
+}
+
+impl Services {
+    pub(crate) fn new(
+        host: HostId,
+        roots: &HostRoots,
+        open: &Descriptors,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            host,
+            roots: CgroupRoots::new(roots),
+            open: open.clone(),
+            limit: limits.services,
+            members: HashMap::new(),
+            memberships: HashMap::new(),
+            cgroup_ids: HashMap::new(),
+            other: OTHER.into(),
+            beyond: 0,
+            now: Duration::ZERO,
+            round: 0,
+        }
+    }
+
+    /// Begins a sample.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        self.now = now;
+        self.round += 1;
+        self.beyond = 0;
+    }
+
+    /// The name of the service for all without room.
+    pub(crate) fn other(&self) -> Arc<str> {
+        Arc::clone(&self.other)
+    }
+
+    /// A shared copy of the name.
+    pub(crate) fn intern(&self, name: &str) -> Arc<str> {
+        match self.members.get_key_value(name) {
+            Some((known, _)) => Arc::clone(known),
+            None => name.into(),
+        }
+    }
+
+    /// Learns the cgroups of a service from one of its processes.
+    pub(crate) fn belongs(&mut self, service: &Arc<str>, membership: &Membership) {
+        self.learn_id(service, membership);
+        if let Some(member) = self.members.get_mut(service) {
+            let same = |known: &Membership| {
+                known.unit_unified == membership.unit_unified
+                    && known.controllers == membership.controllers
+            };
+            if !member.cgroup.as_ref().is_some_and(|(known, _)| same(known)) {
+                member.cgroup = CgroupFiles::open(&self.roots, membership, &self.open)
+                    .map(|files| (membership.clone(), files));
+            }
+            return;
+        }
+        if self.memberships.len() >= REMEMBERED_LIMIT {
+            self.memberships.clear();
+        }
+        self.memberships
+            .insert(Arc::clone(service), membership.clone());
+    }
+
+    /// A socket's cgroup id is the inode of its creator's cgroup2 folder.
+    fn learn_id(&mut self, service: &Arc<str>, membership: &Membership) {
+        if membership.unit_unified.is_none() {
+            return;
+        }
+        let folder = self.roots.unified(&membership.unified);
+        let Some(found) = folder.and_then(|folder| std::fs::metadata(folder).ok()) else {
+            return;
+        };
+        if self.cgroup_ids.len() >= REMEMBERED_LIMIT {
+            self.cgroup_ids.clear();
+        }
+        self.cgroup_ids.insert(found.ino(), Arc::clone(service));
+    }
+
+    /// The service whose processes live in a cgroup.
+    pub(crate) fn by_cgroup(&self, id: u64) -> Option<&Arc<str>> {
+        self.cgroup_ids.get(&id)
+    }
+
+    /// Counts one process.
+    pub(crate) fn add(&mut self, service: &Arc<str>, claimed: bool, part: &Part) {
+        let steady = claimed && service.ends_with(".service");
+        if !self.members.contains_key(service) && (steady || part.settled) {
+            if self.members.len() < self.limit {
+                self.admit(service);
+            } else {
+                self.beyond += 1;
+            }
+        }
+        let name = if self.members.contains_key(service) {
+            Arc::clone(service)
+        } else {
+            self.other()
+        };
+        if !self.members.contains_key(&name) {
+            self.admit(&name);
+        }
+        if let Some(member) = self.members.get_mut(&name) {
+            member.present = self.now;
+            member.tally.seconds += part.seconds;
+            member.tally.resident_bytes += part.resident_bytes;
+            member.tally.processes += 1;
+            member.tally.threads += u64::from(part.threads);
+            member.tally.blocked += u32::from(part.blocked);
+            member.tally.stopped += u32::from(part.stopped);
+        }
+    }
+
+    fn admit(&mut self, name: &Arc<str>) {
+        let id = ComponentId::on_host(ComponentKind::Service, self.host.clone(), &**name);
+        let Ok(component) = id else {
+            self.beyond += 1;
+            return;
+        };
+        let cgroup = self.memberships.remove(name).and_then(|membership| {
+            CgroupFiles::open(&self.roots, &membership, &self.open).map(|files| (membership, files))
+        });
+        let service = Service {
+            group: Group::new(component, &SIGNALS),
+            cgroup,
+            tally: Tally::default(),
+            cpu: Rising::default(),
+            cpu_total: 0.0,
+            throttled: Rising::default(),
+            oom_kills: Rising::default(),
+            listened: false,
+            connected: false,
+            present: self.now,
+        };
+        self.members.insert(Arc::clone(name), service);
+    }
+
+    /// Ends the sample: sets all values.
+    pub(crate) fn publish(
+        &mut self,
+        registry: &mut Registry,
+        scratch: &mut Vec<u8>,
+        sockets: &SocketTallies,
+    ) {
+        for (name, member) in &mut self.members {
+            let reading = match &mut member.cgroup {
+                Some((_, files)) => files.read(scratch, self.round),
+                None => CgroupReading::default(),
+            };
+            let values = member.values(&reading, sockets.get(name));
+            member.group.set(registry, &values);
+            member.tally = Tally::default();
+        }
+    }
+
+    /// Ends the series of services without a process for `absent`.
+    pub(crate) fn expire(&mut self, registry: &mut Registry, absent: Duration) {
+        let now = self.now;
+        let gone = self
+            .members
+            .extract_if(|_, member| now.saturating_sub(member.present) >= absent);
+        for (_, member) in gone {
+            member.group.release(registry);
+        }
+    }
+
+    /// Processes counted for `other` in this sample because there are too many services.
+    pub(crate) fn beyond(&self) -> u64 {
+        self.beyond
+    }
+}
+
+impl Service {
+    /// Values in the order of the signals.
+    ///
+    /// Memory is the lesser of the processes' sum and the cgroup's own count: the one counts shared pages
+    /// several times, the other counts cached files.
+    fn values(&mut self, reading: &CgroupReading, sockets: Option<&SocketTally>) -> [f64; 14] {
+        let tally = self.tally;
+        self.cpu_total += match reading.cpu_seconds {
+            Some(now) => {
+                let before = self.cpu.total;
+                self.cpu.rise(now) - before
+            }
+            None => tally.seconds,
+        };
+        let charged = reading
+            .memory_bytes
+            .map_or(f64::INFINITY, |bytes| bytes as f64);
+        let rising =
+            |counter: &mut Rising, now: Option<f64>| now.map_or(f64::NAN, |now| counter.rise(now));
+        let throttled = rising(&mut self.throttled, reading.throttled_seconds);
+        let oom_kills = rising(&mut self.oom_kills, reading.oom_kills.map(|n| n as f64));
+
+        let sockets = sockets.copied().unwrap_or_default();
+        self.listened |= sockets.accept.is_some();
+        self.connected |= sockets.connections > 0 || sockets.close_wait > 0;
+        let when = |seen: bool, value: f64| if seen { value } else { f64::NAN };
+        let accept = |pick: fn((u32, u32)) -> u32| {
+            when(
+                self.listened,
+                value(sockets.accept.map(|pair| u64::from(pick(pair)))),
+            )
+        };
+        [
+            self.cpu_total,
+            tally.resident_bytes.min(charged),
+            value(reading.limit_bytes),
+            f64::from(tally.processes),
+            tally.threads as f64,
+            f64::from(tally.blocked),
+            f64::from(tally.stopped),
+            oom_kills,
+            throttled,
+            accept(|(queue, _)| queue),
+            accept(|(_, backlog)| backlog),
+            when(self.connected, sockets.connections as f64),
+            when(self.connected, sockets.close_wait as f64),
+            when(self.connected, sockets.unread_bytes as f64),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests;

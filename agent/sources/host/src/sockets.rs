@@ -1,0 +1,319 @@
+//! TCP sockets of this network namespace, by sock_diag: listeners each second, connections at an interval
+//! that stretches with their cost, rolled up into edges and into what each service's sockets show.
+//!
+//! Whose a socket is: of a connection to a listener, the listener's owner; else the cgroup that the kernel
+//! names, where it is a unit's; else the process that holds it, by a bounded walk for new sockets only.
+//!
+//! Measured for 20,001 sockets: 25 ms by sock_diag with TCP_INFO, 39 ms by reading `/proc/net/tcp`, 47 ms by
+//! the procfs crate; listeners alone 17 µs.
+
+pub(crate) mod connections;
+pub(crate) mod endings;
+pub(crate) mod listeners;
+pub(crate) mod message;
+pub(crate) mod owners;
+pub(crate) mod sum;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::{ComponentId, ComponentKind, EdgeObservation, HostId, Listener, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::limits::Limits;
+use crate::netlink::{Netlink, NetlinkError};
+use crate::processes::Processes;
+use crate::roots::HostRoots;
+use crate::services::{Services, SocketTallies, SocketTally};
+use connections::{Connections, Dump};
+use endings::Endings;
+use listeners::Listeners;
+use message::Socket;
+use owners::Owners;
+
+/// Whose a socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Not yet known.
+    Pending,
+    /// Nobody that can be named: the host stands for it.
+    Unknown,
+    /// A service.
+    Service(Arc<str>),
+}
+
+impl Ownership {
+    /// The service, if decided: `Some(None)` where nobody can be named.
+    fn known(&self) -> Option<Option<Arc<str>>> {
+        match self {
+            Self::Pending => None,
+            Self::Unknown => Some(None),
+            Self::Service(name) => Some(Some(Arc::clone(name))),
+        }
+    }
+}
+
+/// Samples sockets.
+#[derive(Debug)]
+pub(crate) struct SocketSampler {
+    host: HostId,
+    diag: Netlink,
+    limits: Limits,
+    listeners: Listeners,
+    connections: Connections,
+    endings: Endings,
+    endings_missed: bool,
+    owners: Owners,
+    sockets: Vec<Socket>,
+    beyond: u64,
+    malformed: u64,
+    due: Duration,
+    last: Option<Duration>,
+    by_connection: SocketTallies,
+    addresses: Vec<IpAddr>,
+    error: Option<String>,
+}
+
+impl SocketSampler {
+    pub(crate) fn new(host: HostId, roots: &HostRoots, limits: &Limits) -> Self {
+        Self {
+            host,
+            diag: Netlink::sock_diag(),
+            limits: limits.clone(),
+            listeners: Listeners::default(),
+            connections: Connections::new(limits.edges),
+            endings: Endings::new(limits.endings),
+            endings_missed: false,
+            owners: Owners::new(roots.proc.clone()),
+            sockets: Vec::new(),
+            beyond: 0,
+            malformed: 0,
+            due: Duration::ZERO,
+            last: None,
+            by_connection: SocketTallies::new(),
+            addresses: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Samples; returns edges when a dump of connections was due. Empty then means that there are none.
+    pub(crate) fn sample(
+        &mut self,
+        now: Timestamp,
+        monotonic: Duration,
+        services: &Services,
+        processes: &Processes,
+    ) -> Option<Vec<EdgeObservation>> {
+        self.error = None;
+        match self.dump(message::LISTENERS) {
+            Ok(()) => self.take_listeners(monotonic, services, processes),
+            Err(error) => self.failed(&error),
+        }
+        self.endings.sample(monotonic);
+        if monotonic < self.due {
+            return None;
+        }
+        let began = thread_cpu();
+        let edges = match self.dump(message::CONNECTIONS) {
+            Ok(()) => self.take_connections(now, monotonic, services, processes),
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        };
+        let cost = thread_cpu().saturating_sub(began);
+        self.due = monotonic + self.interval(cost);
+        edges
+    }
+
+    /// The time to the next dump of connections, after one of this cost.
+    fn interval(&self, cost: Duration) -> Duration {
+        let share = self.limits.edge_cpu_share.max(1e-6);
+        let (least, most) = (self.limits.edge_interval, self.limits.edge_interval_max);
+        let wanted = Duration::try_from_secs_f64(cost.as_secs_f64() / share).unwrap_or(most);
+        // A tick may come a little early: half of one is allowed for.
+        wanted
+            .min(most)
+            .max(least)
+            .saturating_sub(Duration::from_millis(500))
+    }
+
+    fn failed(&mut self, error: &NetlinkError) {
+        let source = std::error::Error::source(error);
+        let cause = source.map(|s| format!(": {s}")).unwrap_or_default();
+        self.error = Some(format!("sockets: {error}{cause}"));
+    }
+
+    /// Dumps the sockets in these states into `self.sockets`.
+    fn dump(&mut self, states: u32) -> Result<(), NetlinkError> {
+        self.sockets.clear();
+        let (sockets, limit) = (&mut self.sockets, self.limits.sockets);
+        let (mut beyond, mut malformed) = (0, 0);
+        for family in message::FAMILIES {
+            let request = message::request(family, states);
+            self.diag.dump(message::BY_FAMILY, &request, |body| {
+                match message::parse(body) {
+                    Ok(socket) if sockets.len() < limit => sockets.push(socket),
+                    Ok(_) => beyond += 1,
+                    Err(_) => malformed += 1,
+                }
+            })?;
+        }
+        self.beyond = beyond;
+        self.malformed += malformed;
+        Ok(())
+    }
+
+    fn take_listeners(&mut self, now: Duration, services: &Services, processes: &Processes) {
+        let owners = &mut self.owners;
+        let resolve = |socket: &Socket| resolve(socket, services, owners);
+        self.listeners.update(&self.sockets, now, resolve);
+        self.owners.step(processes, self.limits.descriptor_walk);
+    }
+
+    fn take_connections(
+        &mut self,
+        now: Timestamp,
+        monotonic: Duration,
+        services: &Services,
+        processes: &Processes,
+    ) -> Option<Vec<EdgeObservation>> {
+        let owners = &mut self.owners;
+        // Asked for first, looked for once, and taken when found: most are known within the same dump.
+        let undecided = self.sockets.iter().filter(|socket| {
+            !self.connections.decided(socket) && self.listeners.at(socket.local).is_none()
+        });
+        for socket in undecided {
+            if by_cgroup(socket, services).is_none() && socket.inode != 0 {
+                owners.want(socket.inode);
+            }
+        }
+        owners.step(processes, self.limits.descriptor_walk);
+        self.by_connection.clear();
+        let (ended, missed) = self.endings.take();
+        self.endings_missed = missed;
+        let dump = Dump {
+            sockets: &self.sockets,
+            ended: &ended,
+            listeners: &self.listeners,
+            now: monotonic,
+            addresses: &self.addresses,
+        };
+        let found = self.connections.update(
+            &dump,
+            |socket| resolve(socket, services, owners),
+            &mut self.by_connection,
+        );
+        let last = self.last.replace(monotonic)?;
+        let interval = monotonic.saturating_sub(last).as_millis();
+        let interval_ms = u32::try_from(interval).unwrap_or(u32::MAX).max(1);
+        let observed = found.into_iter().map(|(key, stats)| EdgeObservation {
+            time: now,
+            interval_ms,
+            local: component(&self.host, key.owner.as_deref()),
+            direction: key.direction,
+            remote: key.remote,
+            port: key.port,
+            stats,
+        });
+        Some(observed.collect())
+    }
+
+    /// What the sockets of each service show now: accept queues of this second, connections of the last dump.
+    pub(crate) fn tallies(&self) -> SocketTallies {
+        let mut tallies = self.by_connection.clone();
+        self.listeners.tally(&mut tallies);
+        tallies
+    }
+
+    /// The host's own addresses: a connection to one of them has both ends here.
+    pub(crate) fn set_addresses(&mut self, addresses: &[IpAddr]) {
+        self.addresses = addresses.to_vec();
+    }
+
+    /// Listening sockets in order, each with its owner; at most as many as the budget says.
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        let mut all: Vec<Listener> = self
+            .listeners
+            .all()
+            .filter(|(_, listening)| listening.owner != Ownership::Pending)
+            .map(|(port, listening)| Listener {
+                address: listening.address,
+                port,
+                component: component(&self.host, listening.owner.known().flatten().as_deref()),
+            })
+            .collect();
+        all.sort();
+        all.dedup();
+        all.truncate(self.limits.listeners);
+        all
+    }
+
+    /// Connections beyond the budget in the last dump, and edges beyond theirs in the last report.
+    pub(crate) fn beyond(&self) -> (u64, u64) {
+        (self.beyond, self.connections.beyond())
+    }
+
+    /// Connections that ended before anybody could tell whose they were, in the last report.
+    pub(crate) fn unattributed(&self) -> u64 {
+        self.connections.unattributed()
+    }
+
+    /// Answers of the kernel that could not be read, ever.
+    pub(crate) fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    pub(crate) fn blind(&self) -> impl Iterator<Item = String> {
+        let denied = self
+            .owners
+            .denied()
+            .then(|| "sockets: owners of other users' sockets cannot be seen".to_owned());
+        let missed = self
+            .endings_missed
+            .then(|| "sockets: short-lived connections are not all seen".to_owned());
+        self.error.clone().into_iter().chain(denied).chain(missed)
+    }
+}
+
+/// The service that a socket's cgroup names. A socket that the service manager opened for another is not
+/// the manager's.
+fn by_cgroup(socket: &Socket, services: &Services) -> Option<Arc<str>> {
+    let name = services.by_cgroup(socket.cgroup?)?;
+    (&**name != "init").then(|| Arc::clone(name))
+}
+
+fn resolve(socket: &Socket, services: &Services, owners: &mut Owners) -> Ownership {
+    if let Some(name) = by_cgroup(socket, services) {
+        return Ownership::Service(name);
+    }
+    // Nobody holds it: its end is near, and whose it was cannot be found.
+    if socket.inode == 0 {
+        return Ownership::Pending;
+    }
+    match owners.ask(socket.inode) {
+        None => Ownership::Pending,
+        Some(None) => Ownership::Unknown,
+        Some(Some(name)) => Ownership::Service(name),
+    }
+}
+
+/// The component of a service, or the host.
+fn component(host: &HostId, service: Option<&str>) -> ComponentId {
+    service
+        .and_then(|name| ComponentId::on_host(ComponentKind::Service, host.clone(), name).ok())
+        .unwrap_or_else(|| ComponentId::host(host.clone()))
+}
+
+/// CPU time of this thread.
+fn thread_cpu() -> Duration {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(spent.tv_sec).unwrap_or(0),
+        u32::try_from(spent.tv_nsec).unwrap_or(0),
+    )
+}
+
+#[cfg(test)]
+mod tests;

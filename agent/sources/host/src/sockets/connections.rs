@@ -1,0 +1,334 @@
+//! Connections from one dump to the next, and the edges they make. Pure.
+//!
+//! Counters of a socket are kept by its cookie, so that an edge reports what moved in its interval. What was
+//! there at the first dump counts from then on. A connection that ended meanwhile adds its last counts; one
+//! that no dump saw belongs to its listener's owner, or to the one service known to call that address.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::{Direction, EdgeStats};
+
+use super::listeners::Listeners;
+use super::message::{End, Socket, TcpInfo, state};
+use super::sum::Sum;
+use super::{Ownership, SocketTallies};
+
+/// An edge without connections is still reported, as such, for so long.
+const LINGER: Duration = Duration::from_secs(60);
+/// Who called what is remembered for so long, to tell whose a connection was that no dump saw.
+const MEMORY: Duration = Duration::from_secs(600);
+/// Edges remembered, in budgets of edges reported.
+const MEMORY_FACTOR: usize = 4;
+/// What connections are added up by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct EdgeKey {
+    /// The service; `None` where the owner is not known.
+    pub owner: Option<Arc<str>>,
+    pub direction: Direction,
+    pub remote: IpAddr,
+    pub port: u16,
+}
+
+impl EdgeKey {
+    fn of(owner: Option<Arc<str>>, direction: Direction, socket: &Socket) -> Self {
+        Self {
+            owner,
+            direction,
+            remote: socket.remote.address,
+            port: match direction {
+                Direction::Inbound => socket.local.port,
+                Direction::Outbound => socket.remote.port,
+            },
+        }
+    }
+}
+
+/// One look at the connections of the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dump<'a> {
+    pub sockets: &'a [Socket],
+    /// Those that ended since the last dump.
+    pub ended: &'a [Socket],
+    pub listeners: &'a Listeners,
+    /// Monotonic.
+    pub now: Duration,
+    /// The host's own addresses; loopback need not be among them.
+    pub addresses: &'a [IpAddr],
+}
+
+impl Dump<'_> {
+    /// Whether both ends of a connection are on this host.
+    fn stays_here(&self, socket: &Socket) -> bool {
+        let remote = &socket.remote.address;
+        remote.is_loopback() || *remote == socket.local.address || self.addresses.contains(remote)
+    }
+}
+
+/// Edges that are known, and who calls what.
+#[derive(Default)]
+struct Known {
+    keys: HashSet<EdgeKey>,
+    callers: HashMap<(IpAddr, u16), Callers>,
+}
+
+enum Callers {
+    One(Option<Arc<str>>),
+    Several,
+}
+
+impl Known {
+    fn of<'a>(keys: impl Iterator<Item = &'a EdgeKey>) -> Self {
+        let mut known = Self::default();
+        for key in keys {
+            if !known.keys.insert(key.clone()) || key.direction == Direction::Inbound {
+                continue;
+            }
+            known
+                .callers
+                .entry((key.remote, key.port))
+                .and_modify(|callers| *callers = Callers::Several)
+                .or_insert_with(|| Callers::One(key.owner.clone()));
+        }
+        known
+    }
+
+    /// The only one who is known to call what this socket called.
+    fn caller(&self, direction: Direction, socket: &Socket) -> Option<Option<Arc<str>>> {
+        let remote = (socket.remote.address, socket.remote.port);
+        match (direction, self.callers.get(&remote)?) {
+            (Direction::Outbound, Callers::One(owner)) => Some(owner.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Tracked {
+    direction: Direction,
+    owner: Ownership,
+    fresh: bool,
+    counted: TcpInfo,
+    generation: u64,
+}
+
+/// The table of connections.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    table: HashMap<u64, Tracked>,
+    edges: HashMap<EdgeKey, Duration>,
+    generation: u64,
+    edge_limit: usize,
+    beyond: u64,
+    unattributed: u64,
+}
+
+impl Connections {
+    pub(crate) fn new(edge_limit: usize) -> Self {
+        Self {
+            table: HashMap::new(),
+            edges: HashMap::new(),
+            generation: 0,
+            edge_limit,
+            beyond: 0,
+            unattributed: 0,
+        }
+    }
+
+    /// Whose a socket is, if it was decided before.
+    pub(crate) fn decided(&self, socket: &Socket) -> bool {
+        self.table
+            .get(&socket.cookie)
+            .is_some_and(|tracked| tracked.owner != Ownership::Pending)
+    }
+
+    /// Takes a new dump; returns the edges, in no order, and adds to the services' tallies. The first dump
+    /// makes no edges.
+    pub(crate) fn update(
+        &mut self,
+        dump: &Dump<'_>,
+        resolve: impl FnMut(&Socket) -> Ownership,
+        tallies: &mut SocketTallies,
+    ) -> Vec<(EdgeKey, EdgeStats)> {
+        let first = self.generation == 0;
+        self.generation += 1;
+        let both_here = self.own(dump, first, resolve, tallies);
+        let mut sums: HashMap<EdgeKey, Sum> = HashMap::new();
+        for socket in dump.sockets {
+            let Some(tracked) = self.table.get_mut(&socket.cookie) else {
+                continue;
+            };
+            let Some(owner) = tracked.owner.known() else {
+                continue;
+            };
+            let peer = both_here.get(&(socket.remote, socket.local));
+            // Inside one service there is no edge; not yet known who the other is: it can wait.
+            if peer.is_some_and(|peer| *peer == tracked.owner || *peer == Ownership::Pending) {
+                continue;
+            }
+            let key = EdgeKey::of(owner, tracked.direction, socket);
+            let sum = sums.entry(key).or_default();
+            sum.add_state(socket, tracked.direction);
+            sum.opened(tracked.fresh);
+            sum.add_counts(socket, tracked.direction, tracked.counted);
+            tracked.fresh = false;
+            tracked.counted = socket.tcp.unwrap_or_default();
+        }
+        if !first {
+            self.add_ended(dump, &mut sums);
+        }
+        let generation = self.generation;
+        self.table
+            .retain(|_, tracked| tracked.generation == generation);
+        if first {
+            Vec::new()
+        } else {
+            self.report(sums, dump.now)
+        }
+    }
+
+    /// Decides whose each socket is; returns those with both ends on this host.
+    fn own(
+        &mut self,
+        dump: &Dump<'_>,
+        first: bool,
+        mut resolve: impl FnMut(&Socket) -> Ownership,
+        tallies: &mut SocketTallies,
+    ) -> HashMap<(End, End), Ownership> {
+        let mut both_here = HashMap::new();
+        for socket in dump.sockets {
+            let tracked = self.track(socket, dump.listeners, first);
+            if tracked.owner == Ownership::Pending {
+                tracked.owner = match (tracked.direction, dump.listeners.at(socket.local)) {
+                    (Direction::Inbound, Some(listening)) => listening.owner.clone(),
+                    _ => resolve(socket),
+                };
+            }
+            if let Ownership::Service(name) = &tracked.owner {
+                tally(tallies.entry(Arc::clone(name)).or_default(), socket);
+            }
+            if dump.stays_here(socket) {
+                both_here.insert((socket.local, socket.remote), tracked.owner.clone());
+            }
+        }
+        both_here
+    }
+
+    /// Adds the last counts of what ended.
+    fn add_ended(&mut self, dump: &Dump<'_>, sums: &mut HashMap<EdgeKey, Sum>) {
+        self.unattributed = 0;
+        if dump.ended.is_empty() {
+            return;
+        }
+        let known = Known::of(sums.keys().chain(self.edges.keys()));
+        for socket in dump.ended {
+            let tracked = self.table.remove(&socket.cookie);
+            let listening = dump.listeners.at(socket.local);
+            let direction = match (&tracked, listening) {
+                (Some(tracked), _) => tracked.direction,
+                (None, Some(_)) => Direction::Inbound,
+                (None, None) => Direction::Outbound,
+            };
+            let decided = match (&tracked, listening) {
+                (Some(tracked), _) => tracked.owner.known(),
+                (None, Some(listening)) => listening.owner.known(),
+                (None, None) => None,
+            };
+            let owner = decided.or_else(|| known.caller(direction, socket));
+            let Some(key) = owner.map(|owner| EdgeKey::of(owner, direction, socket)) else {
+                self.unattributed += 1;
+                continue;
+            };
+            // Of a connection within the host only an edge that is known is sure to join two services.
+            if dump.stays_here(socket) && !known.keys.contains(&key) {
+                continue;
+            }
+            let (fresh, counted) = tracked.map_or((true, TcpInfo::default()), |tracked| {
+                (tracked.fresh, tracked.counted)
+            });
+            let sum = sums.entry(key).or_default();
+            // A call that was never answered opened nothing; that it was tried keeps the edge alive.
+            let answered = socket.tcp.is_some_and(|tcp| tcp.bytes_acknowledged > 0);
+            sum.opened(fresh && (answered || direction == Direction::Inbound));
+            sum.add_counts(socket, direction, counted);
+        }
+    }
+
+    fn track(&mut self, socket: &Socket, listeners: &Listeners, first: bool) -> &mut Tracked {
+        let generation = self.generation;
+        let tracked = self.table.entry(socket.cookie).or_insert_with(|| Tracked {
+            // Decided once: a listener that is gone does not turn its connections around.
+            direction: match listeners.at(socket.local) {
+                Some(_) if socket.state != state::SYN_SENT => Direction::Inbound,
+                _ => Direction::Outbound,
+            },
+            owner: Ownership::Pending,
+            fresh: !first,
+            counted: socket.tcp.filter(|_| first).unwrap_or_default(),
+            generation,
+        });
+        tracked.generation = generation;
+        tracked
+    }
+
+    /// Adds the edges that lost their last connection, and keeps within the budget.
+    fn report(&mut self, sums: HashMap<EdgeKey, Sum>, now: Duration) -> Vec<(EdgeKey, EdgeStats)> {
+        let mut edges: Vec<_> = sums
+            .into_iter()
+            .map(|(key, sum)| (key, sum.finish()))
+            .collect();
+        self.beyond = edges.len().saturating_sub(self.edge_limit) as u64;
+        if self.beyond > 0 {
+            // Whom this host depends on says more than who calls it; then the busier.
+            edges.sort_by_key(|(key, stats)| {
+                let weight = stats.bytes_sent.saturating_add(stats.bytes_received);
+                (key.direction, std::cmp::Reverse(weight))
+            });
+            edges.truncate(self.edge_limit);
+        }
+        for (key, _) in &edges {
+            match self.edges.get_mut(key) {
+                Some(live) => *live = now,
+                None => {
+                    self.edges.insert(key.clone(), now);
+                }
+            }
+        }
+        self.edges
+            .retain(|_, live| now.saturating_sub(*live) < MEMORY);
+        if self.edges.len() > self.edge_limit.saturating_mul(MEMORY_FACTOR) {
+            self.edges
+                .retain(|_, live| now.saturating_sub(*live) < LINGER);
+        }
+        let room = self.edge_limit.saturating_sub(edges.len());
+        let lingers = |live: &Duration| *live < now && now.saturating_sub(*live) < LINGER;
+        let ended = self.edges.iter().filter(|(_, live)| lingers(live));
+        edges.extend(
+            ended
+                .take(room)
+                .map(|(key, _)| (key.clone(), EdgeStats::default())),
+        );
+        edges
+    }
+
+    /// Edges left out of the last report.
+    pub(crate) fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    /// Connections that ended before anybody could tell whose they were, in the last report.
+    pub(crate) fn unattributed(&self) -> u64 {
+        self.unattributed
+    }
+}
+
+fn tally(tally: &mut super::SocketTally, socket: &Socket) {
+    tally.connections += u64::from(socket.state == state::ESTABLISHED);
+    tally.close_wait += u64::from(socket.state == state::CLOSE_WAIT);
+    tally.unread_bytes += u64::from(socket.receive_queue);
+}
+
+#[cfg(test)]
+mod tests;

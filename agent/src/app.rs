@@ -1,0 +1,228 @@
+//! Wiring: sources → intake → spool → journal → uplink.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_journal::{Journal, JournalConfig};
+use firstlook_pipeline::{Pipeline, PipelineConfig};
+use firstlook_runtime::{Ended, Supervisor, notify, signalled};
+use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
+use firstlook_sources_host::HostConfig;
+use firstlook_uplink::{Identity, Uplink, UplinkStatus};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::intake::intake;
+use crate::own::OwnSeries;
+use crate::recent::Recent;
+use crate::requests::Requests;
+use crate::spool::Spool;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long everything may take to end.
+const GRACE: Duration = Duration::from_secs(8);
+/// How long the uplink may still send once the last records are written.
+const SEND_AT_END: Duration = Duration::from_millis(1_500);
+/// How often the journal is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A journal that cannot be opened is tried again after this.
+const JOURNAL_AGAIN: Duration = Duration::from_secs(10);
+/// What the pipeline may hold while the journal takes nothing; the agent has 30 MB for everything.
+const PENDING_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+/// A source that failed is begun again after this.
+const SOURCE_AGAIN: Duration = Duration::from_secs(10);
+/// How often the agent says how it fares.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Positions of log readers, from the journal.
+struct Positions(Journal);
+
+impl Checkpoints for Positions {
+    fn load(&self, reader: &str) -> Option<Vec<u8>> {
+        self.0.position(reader).unwrap_or_else(|error| {
+            tracing::error!(%error, reader, "position cannot be read, the reader begins anew");
+            None
+        })
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the agent cannot begin, or a part of it ended by itself.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut identity = Identity::load(&config.state_dir)?;
+    if let Some(collector) = &config.collector {
+        identity.collector.clone_from(collector);
+    }
+    let budget = JournalConfig {
+        budget_bytes: config.journal.budget_mib << 20,
+    };
+    let stop = CancellationToken::new();
+    let mut supervisor = Supervisor::new(stop.clone());
+    let signal_stop = stop.clone();
+    supervisor.spawn("signals", async move {
+        if let Err(error) = signalled().await {
+            tracing::error!(%error, "signals cannot be received");
+        }
+        signal_stop.cancel();
+    });
+    let Some(journal) = open_journal(&config.state_dir, budget, &stop).await else {
+        return Ok(());
+    };
+
+    let blind = BlindSpots::default();
+    let (source, outlet) = intake(blind.clone());
+    let source = Arc::new(source);
+    let appended = Arc::new(Notify::new());
+    let pipeline = Pipeline::new(PipelineConfig {
+        pending_limit_bytes: PENDING_LIMIT_BYTES,
+        ..PipelineConfig::default()
+    })?;
+    let recent = Recent::default();
+    let spool = Spool::new(
+        pipeline,
+        journal.clone(),
+        Arc::clone(&appended),
+        recent.clone(),
+        OwnSeries::new(&identity.host),
+        outlet,
+    );
+    // The uplink goes last: it may still send what the spool writes at the end.
+    let uplink_stop = CancellationToken::new();
+    let (spool_stop, uplink_ends, left) = (stop.clone(), uplink_stop.clone(), journal.clone());
+    supervisor.spawn("spool", async move {
+        spool.run(spool_stop).await;
+        let _ = timeout(SEND_AT_END, sent(&left)).await;
+        uplink_ends.cancel();
+    });
+
+    let mut host = HostConfig::new(identity.host.clone(), VERSION);
+    host.roots = config.host_roots();
+    let (host_sink, host_stop) = (Arc::clone(&source), stop.clone());
+    supervisor.spawn("host sources", async move {
+        while !host_stop.is_cancelled() {
+            let run =
+                firstlook_sources_host::run(host.clone(), host_sink.clone(), host_stop.clone());
+            if let Err(error) = run.await {
+                tracing::error!(%error, "host sources failed, will begin again");
+                pause(&host_stop, SOURCE_AGAIN).await;
+            }
+        }
+    });
+
+    let events = events_config(&config, &identity);
+    let positions = Arc::new(Positions(journal.clone()));
+    let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());
+    supervisor.spawn("event sources", run);
+
+    let requests = Arc::new(Requests::new(&config, &identity.host, recent)?);
+    let boot_id = boot_id(&config);
+    let uplink = Uplink::new(
+        identity,
+        config.state_dir.clone(),
+        boot_id,
+        VERSION,
+        journal.clone(),
+        appended,
+        requests,
+    );
+    let status = uplink.status();
+    supervisor.spawn("uplink", uplink.run(uplink_stop));
+    supervisor.spawn("report", report(journal, status, stop.clone()));
+    supervisor.spawn("watchdog", watchdog(stop.clone()));
+
+    notify::tell("READY=1");
+    let ended = supervisor.run(GRACE).await;
+    notify::tell("STOPPING=1");
+    match ended {
+        Ended::Asked => Ok(()),
+        Ended::Returned(name) => anyhow::bail!("{name} ended by itself"),
+        Ended::Panicked(name) => anyhow::bail!("{name} panicked"),
+    }
+}
+
+fn events_config(config: &Config, identity: &Identity) -> EventsConfig {
+    let given = |path: &std::path::PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    EventsConfig {
+        proc_root: config.roots.proc.clone(),
+        kmsg: given(&config.roots.kmsg),
+        journal_dirs: config.roots.journal.clone(),
+        dbus_socket: given(&config.roots.system_bus),
+        files: config.tailed(),
+        watch: config.watch.config_paths.clone(),
+        ..EventsConfig::for_host(identity.host.clone())
+    }
+}
+
+fn boot_id(config: &Config) -> String {
+    let path = config.roots.proc.join("sys/kernel/random/boot_id");
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// Opens the journal, again and again while the disk is full or does not answer; `None` when asked to stop meanwhile.
+async fn open_journal(
+    state_dir: &Path,
+    config: JournalConfig,
+    stop: &CancellationToken,
+) -> Option<Journal> {
+    while !stop.is_cancelled() {
+        let folder = state_dir.join("journal");
+        let opened = spawn_blocking(move || Journal::open(&folder, config)).await;
+        match opened {
+            Ok(Ok(opened)) => return Some(opened.journal),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "journal cannot be opened, will try again");
+            }
+            Err(error) => tracing::error!(%error, "opening the journal failed, will try again"),
+        }
+        pause(stop, JOURNAL_AGAIN).await;
+    }
+    None
+}
+
+/// Waits until the collector has everything.
+async fn sent(journal: &Journal) {
+    while journal.bytes() > 0 {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn pause(stop: &CancellationToken, length: Duration) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sleep(length) => {}
+    }
+}
+
+async fn report(journal: Journal, status: Arc<UplinkStatus>, stop: CancellationToken) {
+    use std::sync::atomic::Ordering::Relaxed;
+    while !stop.is_cancelled() {
+        pause(&stop, REPORT_EVERY).await;
+        tracing::info!(
+            connected = status.connected.load(Relaxed),
+            sessions = status.sessions.load(Relaxed),
+            failures = status.failures.load(Relaxed),
+            journal_bytes = journal.bytes(),
+            "agent fares"
+        );
+    }
+}
+
+async fn watchdog(stop: CancellationToken) {
+    let Some(interval) = notify::watchdog_interval() else {
+        return stop.cancelled().await;
+    };
+    while !stop.is_cancelled() {
+        notify::tell("WATCHDOG=1");
+        pause(&stop, interval).await;
+    }
+}

@@ -1,0 +1,235 @@
+//! The agent's configuration file, in TOML. Every key has a default; an unknown key is an error.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use firstlook_sources_events::TailedFiles;
+use firstlook_sources_host::HostRoots;
+use serde::Deserialize;
+
+/// Read when no file is named, if it is there.
+pub const DEFAULT_CONFIG: &str = "/etc/firstlook/agent.toml";
+/// Where the agent keeps what must survive.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/firstlook-agent";
+/// Largest configuration file read.
+const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder of the identity and the journal. Default `/var/lib/firstlook-agent`.
+    pub state_dir: PathBuf,
+    /// Address of the collector, over the one given when joining. Default: that one.
+    pub collector: Option<String>,
+    /// Where the kernel's files are.
+    pub roots: Roots,
+    /// What to watch for changes.
+    pub watch: Watch,
+    /// Log files to follow, beside journald and the kernel's log. Default none.
+    pub files: Vec<Files>,
+    /// The journal of records on their way.
+    pub journal: JournalSection,
+    /// What a snapshot takes along.
+    pub snapshot: SnapshotSection,
+}
+
+/// `[roots]`: to be changed where the agent runs in a container.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roots {
+    /// procfs. Default `/proc`.
+    pub proc: PathBuf,
+    /// sysfs. Default `/sys`.
+    pub sys: PathBuf,
+    /// cgroup hierarchies. Default `/sys/fs/cgroup`.
+    pub cgroup: PathBuf,
+    /// Pressure files. Default `/proc/pressure`.
+    pub pressure: PathBuf,
+    /// Folders of journal files. Default `/var/log/journal` and `/run/log/journal`. Empty: not read.
+    pub journal: Vec<PathBuf>,
+    /// The kernel's log. Default `/dev/kmsg`. Empty: not read.
+    pub kmsg: PathBuf,
+    /// The system bus. Default `/run/dbus/system_bus_socket`. Empty: unit states are not read.
+    pub system_bus: PathBuf,
+}
+
+/// `[watch]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watch {
+    /// Files and folders whose contents are configuration. What unit files and command lines of running
+    /// services name is watched anyway. Default none.
+    pub config_paths: Vec<PathBuf>,
+}
+
+/// `[[files]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Path whose last part may hold `*` and `?`.
+    pub glob: String,
+    /// Unit that writes them, as `nginx.service`. Default: the host itself.
+    pub service: Option<String>,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalSection {
+    /// Budget of records waiting for the collector, in MiB; the cheapest go first when it is full.
+    /// 1 to 65536. Default 64.
+    pub budget_mib: u64,
+}
+
+/// `[snapshot]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotSection {
+    /// Files and folders that a snapshot takes along, redacted, beside `watch.config_paths`. Default none.
+    pub config_paths: Vec<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: DEFAULT_STATE_DIR.into(),
+            collector: None,
+            roots: Roots::default(),
+            watch: Watch::default(),
+            files: Vec::new(),
+            journal: JournalSection::default(),
+            snapshot: SnapshotSection::default(),
+        }
+    }
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        let roots = HostRoots::default();
+        Self {
+            proc: roots.proc,
+            sys: roots.sys,
+            cgroup: roots.cgroup,
+            pressure: roots.pressure,
+            journal: vec!["/var/log/journal".into(), "/run/log/journal".into()],
+            kmsg: "/dev/kmsg".into(),
+            system_bus: "/run/dbus/system_bus_socket".into(),
+        }
+    }
+}
+
+impl Default for JournalSection {
+    fn default() -> Self {
+        Self { budget_mib: 64 }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is malformed: the message says where and what.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let size = std::fs::metadata(path)
+            .with_context(|| format!("configuration {} cannot be read", path.display()))?
+            .len();
+        anyhow::ensure!(
+            size <= FILE_LIMIT_BYTES,
+            "configuration {} is larger than {FILE_LIMIT_BYTES} bytes",
+            path.display()
+        );
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("configuration {} cannot be read", path.display()))?;
+        let config: Self = toml::from_str(&text)
+            .with_context(|| format!("configuration {} is malformed", path.display()))?;
+        config
+            .check()
+            .with_context(|| format!("configuration {}", path.display()))?;
+        Ok(config)
+    }
+
+    /// Reads a file that need not be there.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn read_default(path: &Path) -> anyhow::Result<Self> {
+        if path.exists() {
+            Self::read(path)
+        } else {
+            Ok(Self::default())
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let budget = self.journal.budget_mib;
+        anyhow::ensure!(
+            (1..=65_536).contains(&budget),
+            "journal.budget_mib is {budget}: 1 to 65536 is allowed"
+        );
+        for path in self
+            .watch
+            .config_paths
+            .iter()
+            .chain(&self.snapshot.config_paths)
+        {
+            anyhow::ensure!(
+                path.is_absolute(),
+                "{} is not an absolute path",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The roots of the host sources.
+    pub fn host_roots(&self) -> HostRoots {
+        HostRoots {
+            proc: self.roots.proc.clone(),
+            sys: self.roots.sys.clone(),
+            cgroup: self.roots.cgroup.clone(),
+            pressure: self.roots.pressure.clone(),
+        }
+    }
+
+    /// Files to follow.
+    pub fn tailed(&self) -> Vec<TailedFiles> {
+        let tailed = |f: &Files| TailedFiles {
+            glob: f.glob.clone(),
+            service: f.service.clone(),
+        };
+        self.files.iter().map(tailed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        let config = read("").unwrap();
+        assert_eq!(config.state_dir, Path::new(DEFAULT_STATE_DIR));
+        assert_eq!(config.journal.budget_mib, 64);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("sate_dir = \"/x\"", "sate_dir"),
+            ("[journal]\nbudget_mib = 0", "budget_mib"),
+            ("[watch]\nconfig_paths = [\"etc\"]", "absolute"),
+            ("[[files]]\nservice = \"x\"", "glob"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The spool: observations through the pipeline into the journal, in batches.
+//!
+//! One task owns the pipeline. A batch that the journal refuses, as when the disk is full, is kept and tried
+//! again; meanwhile lines wait at their readers and facts pile up in the pipeline to its limit, where they
+//! are dropped and counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_journal::{Entry, Journal, JournalError, Position, Shed};
+use firstlook_model::{Checkpoint, Loss, Observation, Record, RecordClass, Timestamp};
+use firstlook_pipeline::{Flushed, Pipeline};
+use firstlook_proto::convert::encode_record;
+use firstlook_runtime::clock;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::intake::Outlet;
+use crate::own::OwnSeries;
+use crate::recent::Recent;
+
+/// A batch at least this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// A unit's state or a change does not wait so long.
+const FLUSH_URGENT: Duration = Duration::from_millis(100);
+/// A refused batch is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Bytes that end a batch early.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// Encoded records on their way into the journal.
+struct Batch {
+    entries: Vec<Entry>,
+    positions: Vec<Position>,
+    reported: Shed,
+}
+
+/// Runs until `stop`, then writes what is left.
+pub struct Spool {
+    pipeline: Pipeline,
+    journal: Journal,
+    appended: Arc<Notify>,
+    recent: Recent,
+    own: OwnSeries,
+    outlet: Outlet,
+    refused: Option<Batch>,
+    due: Instant,
+}
+
+impl Spool {
+    /// Will write into `journal`, tell `appended`, and let `recent` know.
+    pub fn new(
+        pipeline: Pipeline,
+        journal: Journal,
+        appended: Arc<Notify>,
+        recent: Recent,
+        own: OwnSeries,
+        outlet: Outlet,
+    ) -> Self {
+        let due = Instant::now() + FLUSH_EVERY;
+        Self {
+            pipeline,
+            journal,
+            appended,
+            recent,
+            own,
+            outlet,
+            refused: None,
+            due,
+        }
+    }
+
+    /// Runs until `stop` is cancelled, then takes in what the sources still deliver and writes it.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let takes_lines = self.refused.is_none();
+            // All arms are cancel-safe: both queues give an entry only as the arm's result.
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = sleep_until(self.due) => self.flush().await,
+                Some(fact) = self.outlet.facts.recv() => self.take(fact.observation),
+                Some(lines) = self.outlet.lines.recv(), if takes_lines => {
+                    self.take(Observation::Lines(lines));
+                }
+            }
+        }
+        // Sources end within their own grace: their queues close when the last one is gone.
+        while let Ok(Some(lines)) =
+            tokio::time::timeout(Duration::from_secs(1), self.outlet.lines.recv()).await
+        {
+            self.take(Observation::Lines(lines));
+        }
+        while let Some(fact) = self.outlet.facts.try_recv() {
+            self.take(fact.observation);
+        }
+        self.flush().await;
+    }
+
+    fn take(&mut self, observation: Observation) {
+        let urgent = matches!(observation, Observation::Units(_) | Observation::Changes(_));
+        self.pipeline.push(match observation {
+            Observation::Frame(frame) => {
+                Observation::Frame(self.own.widen(frame, self.journal.bytes()))
+            }
+            other => other,
+        });
+        if urgent && self.refused.is_none() {
+            self.due = self.due.min(Instant::now() + FLUSH_URGENT);
+        }
+        if self.pipeline.pending_bytes() >= BATCH_BYTES && self.refused.is_none() {
+            self.due = Instant::now();
+        }
+    }
+
+    async fn flush(&mut self) {
+        self.due = Instant::now() + FLUSH_EVERY;
+        if let Some(batch) = self.refused.take() {
+            self.write(batch).await;
+            if self.refused.is_some() {
+                return;
+            }
+        }
+        let dropped = self.outlet.tally.take();
+        if !dropped.is_empty() {
+            self.pipeline.push(Observation::Losses(dropped));
+        }
+        let now = clock::now();
+        let reported = self.journal.shed().unwrap_or_default();
+        if !reported.is_empty() {
+            self.pipeline
+                .push(Observation::Losses(shed_losses(&reported, now)));
+        }
+        let flushed = self.pipeline.flush(now);
+        for record in &flushed.records {
+            if let Record::Losses(losses) = record {
+                losses.iter().for_each(|loss| self.own.count(loss.count));
+            }
+        }
+        self.recent.note(&flushed.records);
+        let batch = encode(flushed, reported, now);
+        if !batch.entries.is_empty() || !batch.positions.is_empty() {
+            self.write(batch).await;
+        }
+    }
+
+    async fn write(&mut self, batch: Batch) {
+        let journal = self.journal.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let result = journal.append(&batch.entries, &batch.positions, &batch.reported);
+            (batch, result)
+        })
+        .await;
+        match written {
+            Ok((_, Ok(_))) => self.appended.notify_one(),
+            Ok((batch, Err(error))) => self.refuse(batch, &error),
+            Err(error) => tracing::error!(%error, "journal task failed"),
+        }
+    }
+
+    fn refuse(&mut self, batch: Batch, error: &JournalError) {
+        tracing::error!(%error, records = batch.entries.len(), "records not written, will try again");
+        self.refused = Some(batch);
+        self.due = Instant::now() + RETRY_AFTER;
+    }
+}
+
+/// A record that cannot be encoded is left out and counted in its place.
+fn encode(flushed: Flushed, reported: Shed, now: Timestamp) -> Batch {
+    let mut entries = Vec::with_capacity(flushed.records.len());
+    let mut failed = 0;
+    for record in &flushed.records {
+        match encode_record(record) {
+            Ok(bytes) => entries.push(Entry {
+                class: record.class(),
+                bytes,
+            }),
+            Err(error) => {
+                tracing::error!(%error, "record cannot be encoded");
+                failed += 1;
+            }
+        }
+    }
+    if failed > 0 {
+        let loss = loss("encoder", "cannot-encode", failed, 0, now);
+        if let Ok(bytes) = encode_record(&Record::Losses(vec![loss])) {
+            entries.push(Entry {
+                class: RecordClass::Facts,
+                bytes,
+            });
+        }
+    }
+    let position = |c: Checkpoint| (c.reader, c.position);
+    Batch {
+        entries,
+        positions: flushed.checkpoints.into_iter().map(position).collect(),
+        reported,
+    }
+}
+
+fn shed_losses(shed: &Shed, now: Timestamp) -> Vec<Loss> {
+    shed.each()
+        .map(|(class, count)| {
+            let source = match class {
+                RecordClass::Logs => "journal-logs",
+                RecordClass::Metrics => "journal-metrics",
+                RecordClass::Facts => "journal-facts",
+            };
+            loss(source, "over-budget", count.records, count.bytes, now)
+        })
+        .collect()
+}
+
+fn loss(source: &str, reason: &str, count: u64, bytes: u64, at: Timestamp) -> Loss {
+    Loss {
+        source: source.to_owned(),
+        reason: reason.to_owned(),
+        count,
+        bytes,
+        from: at,
+        to: at,
+    }
+}
+
+#[cfg(test)]
+mod tests;

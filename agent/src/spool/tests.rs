@@ -1,0 +1,111 @@
+use std::path::Path;
+
+use firstlook_journal::JournalConfig;
+use firstlook_model::{ComponentId, HostId, Lines, LogSource, RawLine, Sequence};
+use firstlook_pipeline::PipelineConfig;
+use firstlook_proto::convert::decode_record;
+use firstlook_sources_events::{BlindSpots, EventSink};
+
+use super::*;
+use crate::intake::{Intake, intake};
+
+fn journal(dir: &Path, budget_bytes: u64) -> Journal {
+    Journal::open(&dir.join("journal"), JournalConfig { budget_bytes })
+        .unwrap()
+        .journal
+}
+
+fn spool(journal: &Journal) -> (Intake, Spool) {
+    let (source, outlet) = intake(BlindSpots::default());
+    let pipeline = Pipeline::new(PipelineConfig::default()).unwrap();
+    let appended = Arc::new(Notify::new());
+    (
+        source,
+        Spool::new(
+            pipeline,
+            journal.clone(),
+            appended,
+            Recent::default(),
+            OwnSeries::new(&HostId::new("h1").unwrap()),
+            outlet,
+        ),
+    )
+}
+
+fn lines(text: &str, position: &[u8]) -> Lines {
+    Lines {
+        lines: vec![RawLine {
+            time: Timestamp::from_secs(1),
+            component: ComponentId::host(HostId::new("h1").unwrap()),
+            severity: None,
+            source: LogSource::File,
+            text: text.to_owned(),
+        }],
+        checkpoints: vec![Checkpoint {
+            reader: "file:1".into(),
+            position: position.to_vec(),
+        }],
+    }
+}
+
+fn records(journal: &Journal) -> Vec<Record> {
+    let read = journal.read_after(Sequence(0), usize::MAX).unwrap();
+    read.iter()
+        .map(|(_, bytes)| decode_record(bytes).unwrap().0)
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_delivered_before_the_end_is_written_with_its_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(dir.path(), 1 << 20);
+    let (source, spool) = spool(&journal);
+    source
+        .deliver(lines("password=hunter2 accepted", b"25"))
+        .await;
+    drop(source);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    spool.run(stop).await;
+    let texts: Vec<_> = records(&journal)
+        .into_iter()
+        .filter_map(|r| match r {
+            Record::Logs(block) => Some(block.entries[0].text.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts.len(), 1);
+    assert!(!texts[0].contains("hunter2"), "{texts:?}");
+    assert_eq!(journal.position("file:1").unwrap(), Some(b"25".to_vec()));
+}
+
+#[tokio::test]
+async fn what_the_journal_shed_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(dir.path(), 400);
+    let entry = Entry {
+        class: RecordClass::Logs,
+        bytes: vec![0; 300],
+    };
+    journal
+        .append(&[entry.clone(), entry.clone()], &[], &Shed::default())
+        .unwrap();
+    journal.acknowledge(journal.epoch(), Sequence(2)).unwrap();
+    let (_source, mut spool) = spool(&journal);
+    spool.flush().await;
+    spool.flush().await;
+    let losses: Vec<_> = records(&journal)
+        .into_iter()
+        .filter_map(|r| match r {
+            Record::Losses(losses) => Some(losses),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!(losses.len(), 1);
+    assert_eq!(
+        (losses[0].source.as_str(), losses[0].count, losses[0].bytes),
+        ("journal-logs", 1, 300)
+    );
+    assert!(journal.shed().unwrap().is_empty());
+}

@@ -1,0 +1,241 @@
+//! The command line as it is parsed. Completion and man pages are made from here too.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 failed   2 usage   3 not found
+  4 refused (the message says by what, and whom to ask)   5 conflict
+  6 --check found an open incident   7 cannot see or reach";
+
+/// Know which component is failing, and why, before anyone logs in to a server.
+///
+/// Without a command, shows the situation now, as `firstlook status` does.
+#[derive(Debug, Parser)]
+#[command(name = "firstlook", version, after_help = EXIT_CODES, max_term_width = 80)]
+pub struct Args {
+    /// Where to ask and how to show it.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to ask.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// The collector's address for responders, as https://collector:9444
+    #[arg(long, global = true, env = "FIRSTLOOK_COLLECTOR", value_name = "URL")]
+    pub collector: Option<String>,
+    /// Folder with ca.pem, cert.pem and key.pem; with a token, ca.pem is enough
+    #[arg(long, global = true, env = "FIRSTLOOK_CREDENTIALS", value_name = "DIR")]
+    pub credentials: Option<PathBuf>,
+    /// Bearer token, instead of a certificate
+    #[arg(long, global = true, env = "FIRSTLOOK_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print the versioned JSON of docs/json.md instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to colour; NO_COLOR is obeyed
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A span of time, the last hour unless told.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Span {
+    /// From when: RFC 3339, HH:MM or HH:MM:SS today in UTC, or an age such as 90s, 15m, 2h, 1d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Until when, in the same forms; now unless told
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// What to ask.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the situation now: open incidents, hosts, blind spots
+    Status {
+        /// Exit with 6 when an incident is open
+        #[arg(long)]
+        check: bool,
+    },
+    /// List hosts: who reports, who is silent, what each cannot see
+    Hosts {
+        /// Only this host, in full
+        host: Option<String>,
+    },
+    /// Show the verdict: suspects with the facts for and against, what is ruled out, what cannot be seen
+    Why {
+        /// Incident (INC-0042) or component (service:db1/postgresql.service, or db1); the worst open incident unless told
+        about: Option<String>,
+        /// Open the raw observations behind the fact of this number
+        #[arg(long, value_name = "N")]
+        open: Option<usize>,
+        /// Exit with 6 when the incident is open
+        #[arg(long)]
+        check: bool,
+    },
+    /// Show components and the observed dependencies between them, with their health
+    Map {
+        /// Only what touches this component or host
+        about: Option<String>,
+        /// Only the edge to this component
+        #[arg(long, value_name = "COMPONENT")]
+        to: Option<String>,
+        /// Include healthy parts when something is broken
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        span: Span,
+    },
+    /// Show log lines, oldest first
+    Logs {
+        /// Component or host; all unless told
+        about: Option<String>,
+        /// Only lines of this template
+        #[arg(long, value_name = "ID")]
+        template: Option<String>,
+        /// Only lines at least this grave
+        #[arg(long, value_enum, value_name = "SEVERITY")]
+        severity: Option<SeverityArg>,
+        /// Only lines that hold this text, in any case
+        #[arg(long, value_name = "TEXT")]
+        contains: Option<String>,
+        /// At most this many lines, the newest
+        #[arg(long, short = 'n', default_value_t = 200, value_name = "N")]
+        limit: u32,
+        #[command(flatten)]
+        span: Span,
+    },
+    /// Show metrics: the list of a component's signals, or one signal over time
+    Metrics {
+        /// Component or host
+        about: String,
+        /// Signal, as filesystem.available_bytes, or a prefix that ends in *; lists all unless told
+        signal: Option<String>,
+        #[command(flatten)]
+        span: Span,
+    },
+    /// Show what was changed, and how units changed state
+    Changes {
+        /// Component or host; all unless told
+        about: Option<String>,
+        #[command(flatten)]
+        span: Span,
+    },
+    /// Make, list and revoke one-time tokens by which hosts join
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// Take and keep snapshots of a host's state: what a fix would destroy
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a folder
+    Man {
+        /// Where
+        dir: PathBuf,
+    },
+}
+
+/// Severities to filter by.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SeverityArg {
+    /// Everything.
+    Debug,
+    /// Routine.
+    Info,
+    /// Unusual.
+    Warning,
+    /// Failed.
+    Error,
+    /// Cannot go on.
+    Critical,
+}
+
+/// Tokens.
+#[derive(Debug, Subcommand)]
+pub enum Tokens {
+    /// Make a token: it joins one host within ten minutes and is shown once
+    Create {
+        /// Bind it to this host name
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        /// The bound name may be taken over from a host that is enrolled already
+        #[arg(long, requires = "host")]
+        replace: bool,
+    },
+    /// List tokens
+    List,
+    /// Make a token void
+    Revoke {
+        /// Its id from the list
+        id: String,
+    },
+}
+
+/// Snapshots.
+#[derive(Debug, Subcommand)]
+pub enum Snapshot {
+    /// Ask a host's agent for the state that a fix would destroy
+    Take {
+        /// Which host
+        host: String,
+        /// Why, for the record
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+    },
+    /// List snapshots
+    List {
+        /// Only this host
+        host: Option<String>,
+    },
+    /// Show what a snapshot holds and what could not be had
+    Show {
+        /// Its id from the list
+        id: String,
+    },
+    /// Check every hash of a snapshot on the collector
+    Verify {
+        /// Its id from the list
+        id: String,
+    },
+    /// Copy a snapshot's archive here
+    Fetch {
+        /// Its id from the list
+        id: String,
+        /// File to write; ID.tar.zst unless told
+        #[arg(long, short = 'o', value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,197 @@
+//! `firstlook map`: components, the dependencies observed between them, and how both fare.
+
+use firstlook_model::{ComponentId, Edge, EdgeStats, Timestamp};
+use firstlook_proto::wire;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::Answer;
+use crate::args::Span;
+use crate::exit::{Exit, Failure};
+use crate::json;
+use crate::render::{Style, Tone, age, escape, wrap};
+use crate::when;
+
+struct Component {
+    id: ComponentId,
+    health: wire::Health,
+    text: String,
+}
+
+pub async fn run(
+    mut context: Context,
+    about: Option<String>,
+    to: Option<String>,
+    all: bool,
+    span: Span,
+) -> Result<Answer, Failure> {
+    let range = when::range(&span, context.now)?;
+    let request = wire::MapRequest {
+        component: about.clone().unwrap_or_default(),
+    };
+    let reply = context.client.map(request).await?.into_inner();
+    let now = Timestamp::from_micros(reply.reference_time);
+    let components = reply.components.into_iter().map(check);
+    let components = components.collect::<Result<Vec<_>, Failure>>()?;
+    let edges = reply
+        .edges
+        .into_iter()
+        .map(Edge::try_from)
+        .collect::<Result<Vec<_>, _>>()?;
+    let edges: Vec<_> = edges
+        .into_iter()
+        .filter(|e| {
+            to.as_ref()
+                .is_none_or(|to| e.callee.to_string() == *to || e.callee.label() == *to)
+        })
+        .filter(|e| e.last_seen >= range.from && e.first_seen < range.to)
+        .collect();
+    if about.is_some() && components.is_empty() && edges.is_empty() {
+        let message = "no such component: `firstlook map --all` lists them".to_owned();
+        return Err(Failure {
+            exit: Exit::NotFound,
+            message,
+        });
+    }
+    let text = if context.json {
+        document(&components, &edges, now)?
+    } else {
+        let everything = all || about.is_some();
+        screen(&components, &edges, now, context.style, everything)
+    };
+    Ok(Answer::done(text))
+}
+
+fn check(view: wire::ComponentView) -> Result<Component, Failure> {
+    let health = view.health();
+    Ok(Component {
+        id: view.component.parse()?,
+        health,
+        text: view.text,
+    })
+}
+
+fn word(health: wire::Health) -> &'static str {
+    match health {
+        wire::Health::Fine => "fine",
+        wire::Health::Broken => "broken",
+        wire::Health::CannotSee | wire::Health::Unspecified => "cannot-see",
+    }
+}
+
+fn document(components: &[Component], edges: &[Edge], now: Timestamp) -> Result<String, Failure> {
+    let components: Vec<Value> = components
+        .iter()
+        .map(|c| json!({ "component": json::component(&c.id), "health": word(c.health), "text": c.text }))
+        .collect();
+    let edges: Vec<Value> = edges
+        .iter()
+        .map(|e| {
+            json!({
+                "caller": json::component(&e.caller),
+                "callee": json::component(&e.callee),
+                "port": e.port,
+                "from_caller": e.from_caller,
+                "from_callee": e.from_callee,
+                "first_seen": e.first_seen,
+                "last_seen": e.last_seen,
+            })
+        })
+        .collect();
+    json::document(
+        "map",
+        json!({ "reference_time": now, "components": components, "edges": edges }),
+    )
+}
+
+fn screen(
+    components: &[Component],
+    edges: &[Edge],
+    now: Timestamp,
+    style: Style,
+    everything: bool,
+) -> String {
+    let mut out = String::new();
+    let trouble: Vec<_> = components
+        .iter()
+        .filter(|c| c.health != wire::Health::Fine)
+        .collect();
+    let fine = components.len() - trouble.len();
+    let broken = trouble.iter().any(|c| c.health == wire::Health::Broken);
+    let show_fine = everything || !broken;
+    for c in components
+        .iter()
+        .filter(|c| show_fine || c.health != wire::Health::Fine)
+    {
+        let (mark, tone) = match c.health {
+            wire::Health::Fine => ("fine  ", Tone::Good),
+            wire::Health::Broken => ("BROKEN", Tone::Bad),
+            _ => ("BLIND ", Tone::Unsure),
+        };
+        let text = format!("{}  {}", escape(&c.id.to_string()), escape(&c.text));
+        out.push_str(&format!(
+            "{}  {}\n",
+            style.paint(tone, mark),
+            wrap(&text, 8)
+        ));
+    }
+    if !show_fine && fine > 0 {
+        out.push_str(&format!("{fine} components are fine: --all shows them\n"));
+    }
+    let touches = |c: &ComponentId| trouble.iter().any(|t| &t.id == c);
+    let shown: Vec<_> = edges
+        .iter()
+        .filter(|e| show_fine || touches(&e.caller) || touches(&e.callee))
+        .collect();
+    if !shown.is_empty() {
+        out.push_str(&format!(
+            "\n{}\n",
+            style.paint(Tone::Strong, "DEPENDENCIES")
+        ));
+    }
+    for edge in shown {
+        let names = format!(
+            "{} -> {} :{}",
+            escape(&edge.caller.label()),
+            escape(&edge.callee.label()),
+            edge.port
+        );
+        out.push_str(&format!("  {}\n", wrap(&names, 4)));
+        out.push_str(&format!("      {}\n", wrap(&fare(edge, now), 6)));
+    }
+    out
+}
+
+/// The caller's view where there is one: it feels the trouble.
+fn fare(edge: &Edge, now: Timestamp) -> String {
+    let seen = format!("last seen {} ago", age(edge.last_seen, now));
+    match (&edge.from_caller, &edge.from_callee) {
+        (Some(stats), Some(_)) => format!("{}; both ends seen; {seen}", numbers(stats)),
+        (Some(stats), None) => format!("{}; only the caller is seen; {seen}", numbers(stats)),
+        (None, Some(stats)) => format!("{}; only the callee is seen; {seen}", numbers(stats)),
+        (None, None) => seen,
+    }
+}
+
+fn numbers(s: &EdgeStats) -> String {
+    let mut parts = vec![format!("{} connections", s.established)];
+    if s.opened > 0 {
+        parts.push(format!("{} new", s.opened));
+    }
+    if let Some(rtt) = s.rtt_us {
+        parts.push(format!("rtt {:.1} ms", f64::from(rtt) / 1e3));
+    }
+    if s.retransmits > 0 {
+        parts.push(format!(
+            "{} of {} segments sent again",
+            s.retransmits, s.segments_sent
+        ));
+    }
+    if s.syn_sent > 0 {
+        parts.push(format!("{} attempts unanswered", s.syn_sent));
+    }
+    if s.stalled_ms > 1_000 {
+        parts.push(format!("silent for {:.1} s", s.stalled_ms as f64 / 1e3));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,26 @@
+//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots and the audit log, in
+//! one SQLite file.
+//!
+//! It knows no clock: every time is an argument. Calls block on the disk: callers on an async runtime go
+//! through a blocking thread.
+
+mod audit;
+mod desk;
+mod error;
+mod hosts;
+mod incidents;
+mod row;
+mod schema;
+mod snapshots;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use audit::{Audit, AuditEntry, AuditOutcome};
+pub use desk::Desk;
+pub use error::{DeskError, TokenRefusal};
+pub use hosts::{Certificate, EnrolledHost, Hosts};
+pub use incidents::{Incidents, StoredVerdict, VerdictId};
+pub use snapshots::{SnapshotState, Snapshots, StoredSnapshot};
+pub use tokens::{JoinToken, TokenHash, TokenId, Tokens};

@@ -1,0 +1,203 @@
+//! One network interface.
+
+use firstlook_model::symptom::{families, kinds};
+use firstlook_model::{ComponentId, Timestamp, signal::names};
+
+use crate::baseline::Baseline;
+use crate::draft::{Finding, Health, Source};
+use crate::plan::Row;
+use crate::watch::{Reading, Rule, Run, Watch};
+use crate::window::{Meter, Window};
+use crate::words;
+
+pub(crate) const SIGNALS: [&str; 9] = [
+    names::INTERFACE_RX_PACKETS,
+    names::INTERFACE_TX_PACKETS,
+    names::INTERFACE_RX_BYTES,
+    names::INTERFACE_TX_BYTES,
+    names::INTERFACE_RX_ERRORS,
+    names::INTERFACE_TX_ERRORS,
+    names::INTERFACE_RX_DROPS,
+    names::INTERFACE_TX_DROPS,
+    names::INTERFACE_UP,
+];
+const RX_PACKETS: usize = 0;
+const TX_PACKETS: usize = 1;
+const RX_BYTES: usize = 2;
+const TX_BYTES: usize = 3;
+const BROKEN: [usize; 4] = [4, 5, 6, 7];
+const UP: usize = 8;
+
+/// Share of packets in error or dropped, and times the usual number. Drops of what nobody wanted (frames
+/// of unknown protocols) come at a steady pace and are usual.
+const FAULTY: f64 = 0.01;
+const LEAST: f64 = 10.0;
+const ABOVE_USUAL: f64 = 4.0;
+const ERRORS: Rule = Rule::new(3, 3, 20);
+const DOWN: Rule = Rule::new(2, 1, 20);
+/// Weight of one sample in the traffic by which the main interface is chosen.
+const TRAFFIC_WEIGHT: f64 = 0.02;
+
+/// Packets between two samples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub heard: f64,
+    pub said: f64,
+    pub secs: f64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Interface {
+    packets: [Meter; 2],
+    bytes: [Meter; 2],
+    broken: [Meter; 4],
+    faults: Window,
+    usual: Baseline,
+    errors: Watch,
+    down: Watch,
+    traffic: f64,
+}
+
+impl Default for Interface {
+    fn default() -> Self {
+        Self {
+            packets: Default::default(),
+            bytes: Default::default(),
+            broken: Default::default(),
+            faults: Window::seconds(10),
+            usual: Baseline::NEW,
+            errors: Watch::default(),
+            down: Watch::default(),
+            traffic: 0.0,
+        }
+    }
+}
+
+impl Interface {
+    /// Takes one sample. What moved since the last, if both directions were seen.
+    pub fn take(&mut self, at: Timestamp, row: &Row<'_>, warm: bool) -> Option<Moved> {
+        if let Some(up) = row.get(UP) {
+            self.down
+                .take(at, Reading::of(up <= 0.0, up > 0.0), 0.0, 1.0, DOWN);
+        }
+        for (meter, signal) in self.bytes.iter_mut().zip([RX_BYTES, TX_BYTES]) {
+            if let Some((bytes, secs)) = meter.step(at, row.get(signal)) {
+                self.traffic += TRAFFIC_WEIGHT * (bytes / secs - self.traffic);
+            }
+        }
+        let heard = self.packets[0].step(at, row.get(RX_PACKETS));
+        let said = self.packets[1].step(at, row.get(TX_PACKETS));
+        let mut broken = 0.0;
+        for (meter, signal) in self.broken.iter_mut().zip(BROKEN) {
+            broken += meter
+                .step(at, row.get(signal))
+                .map_or(0.0, |(faults, _)| faults);
+        }
+        let ((heard, secs), (said, _)) = (heard?, said?);
+        self.faults.push(at, broken, heard + said + broken);
+        let (faults, _) = self.faults.sums();
+        let share = self.faults.ratio().unwrap_or(0.0);
+        let usual = self.usual.location();
+        let bad = faults >= LEAST && share >= FAULTY && faults >= ABOVE_USUAL * usual;
+        if warm {
+            let reading = Reading::of(bad, share < 0.5 * FAULTY || faults < 2.0 * usual);
+            self.errors.take(at, reading, share, usual, ERRORS);
+        } else {
+            self.errors.learn(at, share < FAULTY);
+        }
+        if self.errors.is_quiet() {
+            self.usual.feed(faults, 1.0);
+        }
+        Some(Moved { heard, said, secs })
+    }
+
+    /// Bytes per second over the last minute or so, either way.
+    pub fn traffic(&self) -> f64 {
+        self.traffic
+    }
+
+    pub fn findings(&self, id: &ComponentId, now: Timestamp, main: bool) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if let Some(run) = self.errors.live(now, ERRORS) {
+            let (faults, all) = self.faults.sums();
+            let text = format!(
+                "{faults:.0} of {all:.0} packets in error or dropped in 10 s ({}), usual {:.0}",
+                words::percent(run.latest),
+                run.usual
+            );
+            let signal = names::INTERFACE_RX_ERRORS;
+            found.push(finding(
+                id,
+                kinds::INTERFACE_ERRORS,
+                run,
+                0.6,
+                false,
+                text,
+                signal,
+            ));
+        }
+        // Only a turn is a symptom: an unplugged port has always been down.
+        let turned = self
+            .down
+            .live(now, DOWN)
+            .filter(|run| run.span.after.is_some());
+        if let Some(run) = turned {
+            let text = "not operational; it was".to_owned();
+            let severity = if main { 1.0 } else { 0.4 };
+            let signal = names::INTERFACE_UP;
+            found.push(finding(
+                id,
+                kinds::INTERFACE_DOWN,
+                run,
+                severity,
+                main,
+                text,
+                signal,
+            ));
+        }
+        found
+    }
+
+    pub fn health(&self, id: &ComponentId, coverage: f64) -> Option<Health> {
+        let (faults, all) = self.faults.sums();
+        let well = all > 0.0 && faults < FAULTY * all && self.down.is_quiet();
+        let last = self.faults.last().filter(|_| well)?;
+        Some(Health {
+            component: id.clone(),
+            family: families::NETWORK,
+            coverage,
+            last,
+            text: format!(
+                "operational, {faults:.0} of {all:.0} packets in error or dropped in 10 s, would have shown {}",
+                words::percent(FAULTY)
+            ),
+            source: Source::Metric(names::INTERFACE_RX_ERRORS),
+        })
+    }
+
+    pub fn last(&self) -> Option<Timestamp> {
+        self.faults.last().max(self.down.last())
+    }
+}
+
+fn finding(
+    id: &ComponentId,
+    kind: &'static str,
+    run: &Run,
+    severity: f64,
+    gate: bool,
+    text: String,
+    signal: &'static str,
+) -> Finding {
+    Finding {
+        component: id.clone(),
+        peer: None,
+        kind,
+        family: families::NETWORK,
+        span: run.span,
+        severity,
+        gate,
+        text,
+        source: Source::Metric(signal),
+    }
+}

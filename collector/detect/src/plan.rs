@@ -1,0 +1,107 @@
+//! Plans: where a schema's columns go, worked out once per schema.
+
+use std::collections::BTreeMap;
+
+use firstlook_model::{Column, ComponentId, ComponentKind, Series};
+
+use crate::{cpu, io, memory, network, oom, service, space};
+
+/// Which signals a judge reads, in the order of its indices.
+pub(crate) type Signals = &'static [&'static str];
+
+/// Columns of one component, in the order of its judge's signals; `None` where the host has no such series.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    pub component: ComponentId,
+    columns: Vec<Option<u32>>,
+}
+
+/// The values of one component at one time.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    cells: &'a Cells,
+    columns: &'a [Column],
+    index: usize,
+}
+
+impl<'a> Row<'a> {
+    pub fn new(cells: &'a Cells, columns: &'a [Column], index: usize) -> Self {
+        Self {
+            cells,
+            columns,
+            index,
+        }
+    }
+
+    /// The value, if it was observed.
+    pub fn get(&self, signal: usize) -> Option<f64> {
+        let column = (*self.cells.columns.get(signal)?)?;
+        let value = *self.columns.get(column as usize)?.get(self.index)?;
+        value.is_finite().then_some(value)
+    }
+}
+
+/// Where everything of one schema goes.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Level-one slot of each column.
+    pub slots: Vec<u32>,
+    pub cpu: Option<Cells>,
+    pub memory: Option<Cells>,
+    pub oom: Option<Cells>,
+    pub io: Option<Cells>,
+    pub tcp: Option<Cells>,
+    pub filesystems: Vec<Cells>,
+    pub interfaces: Vec<Cells>,
+    pub services: Vec<Cells>,
+}
+
+impl Plan {
+    pub fn new(series: &[Series], slots: Vec<u32>) -> Self {
+        let mut by_component: BTreeMap<&ComponentId, Vec<(&str, u32)>> = BTreeMap::new();
+        for (column, series) in (0u32..).zip(series) {
+            let of_component = by_component.entry(&series.component).or_default();
+            of_component.push((&series.signal, column));
+        }
+        let mut plan = Self {
+            slots,
+            cpu: None,
+            memory: None,
+            oom: None,
+            io: None,
+            tcp: None,
+            filesystems: Vec::new(),
+            interfaces: Vec::new(),
+            services: Vec::new(),
+        };
+        for (component, known) in by_component {
+            let pick = |signals| cells(component, &known, signals);
+            match component.kind() {
+                ComponentKind::Host => {
+                    plan.cpu = pick(&cpu::SIGNALS);
+                    plan.memory = pick(&memory::SIGNALS);
+                    plan.oom = pick(&oom::HOST_SIGNALS);
+                    plan.io = pick(&io::SIGNALS);
+                    plan.tcp = pick(&network::TCP_SIGNALS);
+                }
+                ComponentKind::Filesystem => plan.filesystems.extend(pick(&space::SIGNALS)),
+                ComponentKind::Interface => {
+                    plan.interfaces.extend(pick(&network::INTERFACE_SIGNALS));
+                }
+                ComponentKind::Service => plan.services.extend(pick(&service::SIGNALS)),
+                ComponentKind::Disk | ComponentKind::Endpoint | ComponentKind::Agent => {}
+            }
+        }
+        plan
+    }
+}
+
+/// `None` when the component has none of the signals.
+fn cells(component: &ComponentId, known: &[(&str, u32)], signals: Signals) -> Option<Cells> {
+    let column = |signal: &&'static str| known.iter().find(|(s, _)| s == signal).map(|(_, c)| *c);
+    let columns: Vec<Option<u32>> = signals.iter().map(column).collect();
+    columns.iter().any(Option::is_some).then(|| Cells {
+        component: component.clone(),
+        columns,
+    })
+}

@@ -1,0 +1,11 @@
+//! Scenarios: what detection says of hosts that report as real ones do.
+
+// The lint lets tests unwrap, but not the functions that they share.
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod quiet;
+mod reports;
+mod silence;
+mod traffic;
+mod world;

@@ -1,0 +1,451 @@
+//! What a verdict says beside its first suspect, and when it says less.
+
+use firstlook_diagnose::{Catalogue, IncidentScope, TheoryError, diagnose, theory};
+use firstlook_model::{ChangeKind, Cleared, ComponentKind, Suspect, Verdict};
+
+use crate::faults;
+use crate::world::*;
+
+fn staged(name: &str) -> World {
+    faults::staged()
+        .into_iter()
+        .find(|(staged, ..)| *staged == name)
+        .expect("a staged fault")
+        .3
+}
+
+fn of<'v>(verdict: &'v Verdict, component: &str) -> Option<&'v Suspect> {
+    verdict
+        .suspects
+        .iter()
+        .find(|s| s.component == id(component))
+}
+
+fn is_cleared(verdict: &Verdict, component: &str) -> bool {
+    verdict
+        .ruled_out
+        .iter()
+        .any(|c| c.component == id(component))
+}
+
+#[test]
+fn a_quiet_world_has_no_suspect_and_clears_nobody() {
+    let verdict = World::lab().verdict();
+    assert_eq!((verdict.suspects, verdict.ruled_out), (vec![], vec![]));
+    assert_eq!(
+        verdict.hesitation.as_deref(),
+        Some("no symptom: nothing to explain")
+    );
+}
+
+#[test]
+fn a_few_errors_alone_are_not_blamed_on_anybody() {
+    let mut world = World::lab();
+    world.sick(APP1, "log.errors", 20.0);
+    let verdict = world.verdict();
+    assert_eq!(verdict.suspects, []);
+    assert!(verdict.hesitation.unwrap().contains("better than chance"));
+}
+
+#[test]
+fn two_faults_at_once_are_two_suspects() {
+    let mut world = staged("disk full on the database");
+    world
+        .sick(APP2, "unit.failed", 10.0)
+        .says("killed by signal 9 (SIGKILL)");
+    world.sick(APP2, "sockets.listener-gone", 10.0);
+    world.sick_edge(HAPROXY, APP2, "edge.lost", 9.0);
+    let verdict = world.verdict();
+    for (component, fault) in [(DB_DISK, "disk-full"), (APP2, "service-down")] {
+        let suspect = of(&verdict, component).unwrap();
+        assert_eq!(suspect.fault, fault);
+        assert!(suspect.probability >= 0.9, "{}", faults::brief(&verdict));
+    }
+    assert!(verdict.suspects.iter().skip(2).all(|s| s.probability < 0.2));
+    assert!(
+        verdict
+            .hesitation
+            .unwrap()
+            .starts_with("2 independent faults")
+    );
+}
+
+#[test]
+fn two_killed_services_are_two_suspects() {
+    let mut world = World::lab();
+    for app in [APP1, APP2] {
+        world
+            .sick(app, "unit.failed", 20.0)
+            .sick(app, "sockets.listener-gone", 20.0);
+        world.sick_edge(HAPROXY, app, "edge.lost", 19.0);
+    }
+    world
+        .sick(HAPROXY, "log.errors", 19.0)
+        .sick(LOAD, "log.errors", 18.0);
+    let verdict = world.verdict();
+    for app in [APP1, APP2] {
+        assert!(of(&verdict, app).unwrap().probability >= 0.9);
+    }
+    assert_eq!(verdict.suspects.len(), 2);
+}
+
+#[test]
+fn an_innocent_change_is_listed_and_not_blamed() {
+    let mut world = staged("disk full on the database");
+    world
+        .changed(APP1, ChangeKind::Deploy, 60.0)
+        .changed(LOAD, ChangeKind::ConfigFile, 40.0);
+    let verdict = world.verdict();
+    assert_eq!(verdict.suspects[0].component, id(DB_DISK));
+    assert!(
+        verdict.suspects.iter().skip(1).all(|s| s.probability < 0.2),
+        "{:#?}",
+        verdict.suspects
+    );
+    assert_eq!(verdict.changes.len(), 2);
+}
+
+#[test]
+fn a_change_after_the_first_error_is_not_blamed() {
+    let mut world = World::lab();
+    world
+        .sick(APP1, "log.new-error", 60.0)
+        .sick(APP1, "log.errors", 60.0);
+    world
+        .changed(APP1, ChangeKind::Restart, 20.0)
+        .changed(APP1, ChangeKind::ConfigFile, 20.0);
+    assert!(
+        world
+            .verdict()
+            .suspects
+            .iter()
+            .all(|s| s.fault != "bad-deploy")
+    );
+}
+
+#[test]
+fn restarts_that_follow_a_failure_are_not_blamed() {
+    let mut looping = staged("crash loop");
+    let mut revived = staged("killed application");
+    for ago_s in [24.0, 18.0, 12.0] {
+        looping.changed(APP2, ChangeKind::Restart, ago_s);
+    }
+    revived.changed(APP2, ChangeKind::Restart, 19.0);
+    for (world, fault) in [(looping, "crash-loop"), (revived, "service-down")] {
+        let verdict = world.verdict();
+        assert_eq!(verdict.suspects[0].fault, fault);
+        assert!(
+            verdict.suspects[0].probability >= 0.9,
+            "{}",
+            faults::brief(&verdict)
+        );
+    }
+}
+
+#[test]
+fn a_changed_file_of_the_host_is_blamed_where_it_shows() {
+    let mut world = World::lab();
+    world.changed("host:app1", ChangeKind::ConfigFile, 25.0);
+    world.changed(APP1, ChangeKind::Restart, 23.0);
+    world
+        .sick(APP1, "log.new-error", 22.0)
+        .sick(APP1, "log.errors", 22.0);
+    world.sick(LOAD, "log.errors", 21.0);
+    let verdict = world.verdict();
+    let first = &verdict.suspects[0];
+    assert_eq!(
+        (&first.component, first.fault.as_str()),
+        (&id(APP1), "bad-deploy")
+    );
+    assert!(first.probability >= 0.8, "{}", faults::brief(&verdict));
+}
+
+#[test]
+fn an_old_change_is_not_blamed_for_new_errors() {
+    let mut world = World::lab();
+    world.changed(APP1, ChangeKind::ConfigFile, 3_000.0);
+    world
+        .sick(APP1, "log.new-error", 20.0)
+        .sick(APP1, "log.errors", 20.0);
+    assert!(
+        world
+            .verdict()
+            .suspects
+            .iter()
+            .all(|s| s.fault != "bad-deploy")
+    );
+}
+
+#[test]
+fn changes_are_ranked_by_nearness_to_the_suspect_and_the_onset() {
+    let mut world = staged("bad deploy");
+    world
+        .changed(LOAD, ChangeKind::Package, 24.0)
+        .changed(APP1, ChangeKind::Deploy, 5_000.0);
+    let verdict = world.verdict();
+    let order: Vec<_> = verdict.changes.iter().map(|c| c.before_onset_s).collect();
+    assert_eq!(order, [1.0, 3.0, 2.0, 4_978.0]);
+}
+
+#[test]
+fn a_silent_host_without_witnesses_is_a_shortlist_with_a_blind_spot() {
+    let mut world = World::lab();
+    world
+        .0
+        .edges
+        .retain(|edge| ![&edge.caller, &edge.callee].contains(&&id(APP2)));
+    world
+        .silent("app2", 20.0)
+        .blind("host:app2", "silent for 20 s: anything may happen on it");
+    let verdict = world.verdict();
+    let faults: Vec<_> = verdict.suspects.iter().map(|s| s.fault.as_str()).collect();
+    assert_eq!(faults, ["host-partitioned", "agent-down"], "{verdict:#?}");
+    assert!(verdict.suspects[0].probability < 0.9);
+    assert!(verdict.hesitation.unwrap().starts_with("not decided"));
+    assert_eq!(verdict.blind_spots[0].component, id("host:app2"));
+    assert!(verdict.next_look.unwrap().command.contains("ping"));
+}
+
+#[test]
+fn nothing_on_a_silent_host_is_ruled_out() {
+    for name in ["partitioned application host", "agent killed"] {
+        let verdict = staged(name).verdict();
+        for cleared in &verdict.ruled_out {
+            assert_ne!(
+                cleared.component.host_id().unwrap().as_str(),
+                "app2",
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_database_is_cleared_of_a_killed_application() {
+    let verdict = staged("killed application").verdict();
+    for innocent in [
+        DB,
+        APP1,
+        DB_DISK,
+        "host:db1",
+        "interface:db1/host0",
+        "host:app2",
+    ] {
+        assert!(
+            is_cleared(&verdict, innocent),
+            "{innocent}: {:#?}",
+            verdict.ruled_out
+        );
+    }
+}
+
+#[test]
+fn a_victim_with_explained_symptoms_is_cleared_with_what_was_measured() {
+    let verdict = staged("disk full on the database").verdict();
+    assert!(is_cleared(&verdict, APP1));
+    for cleared in &verdict.ruled_out {
+        assert!(!cleared.cleared_by.is_empty());
+        let sum: f64 = cleared.cleared_by.iter().map(|e| e.weight_db).sum();
+        assert!(sum <= -8.0, "{cleared:?}");
+        assert!(cleared.cleared_by.iter().all(|e| e.reference.is_some()));
+    }
+}
+
+#[test]
+fn what_is_badly_or_long_ago_measured_is_not_cleared() {
+    for (coverage, age_s) in [(0.3, 1.0), (0.98, 40.0)] {
+        let mut world = staged("killed application");
+        for attestation in &mut world.0.attestations {
+            if attestation.component == id(DB) {
+                attestation.coverage = coverage;
+                attestation.last_seen = at(age_s);
+            }
+        }
+        assert!(
+            !is_cleared(&world.verdict(), DB),
+            "coverage {coverage}, {age_s} s ago"
+        );
+    }
+}
+
+#[test]
+fn a_component_with_symptoms_of_another_incident_is_not_cleared() {
+    let mut world = staged("killed application");
+    world.sick(DB, "log.timeout", 20.0);
+    let components = [APP2, HAPROXY].map(id).into();
+    let scope = IncidentScope { components };
+    let verdict = diagnose(&Catalogue::builtin(), &world.0, Some(&scope));
+    assert_eq!(verdict.suspects[0].component, id(APP2));
+    assert!(!is_cleared(&verdict, DB));
+}
+
+#[test]
+fn a_theory_is_weighed_like_the_engines_own() {
+    let world = staged("disk full on the database");
+    let verdict = world.verdict();
+    let own = theory(
+        &Catalogue::builtin(),
+        &world.0,
+        None,
+        &id(DB_DISK),
+        "disk-full",
+    )
+    .unwrap();
+    assert_eq!(own, verdict.suspects[0]);
+}
+
+#[test]
+fn a_wrong_theory_gets_the_facts_against_it() {
+    let world = staged("disk full on the database");
+    let catalogue = Catalogue::builtin();
+    for (component, fault) in [
+        (APP1, "bad-deploy"),
+        (DB, "service-down"),
+        ("host:db1", "cpu-saturated"),
+        (HAPROXY, "oom-kill"),
+    ] {
+        let suspect = theory(&catalogue, &world.0, None, &id(component), fault).unwrap();
+        assert!(suspect.probability < 0.05, "{suspect:#?}");
+        assert!(
+            suspect.decibans < 0.0 && suspect.evidence_against.len() >= 2,
+            "{suspect:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_theory_of_what_cannot_be_is_refused() {
+    let world = World::lab();
+    let catalogue = Catalogue::builtin();
+    let refused = |component: &str, fault: &str| {
+        theory(&catalogue, &world.0, None, &id(component), fault).unwrap_err()
+    };
+    assert!(matches!(
+        refused(DB, "gremlins"),
+        TheoryError::NoSuchFault { .. }
+    ));
+    assert!(matches!(
+        refused(DB, "disk-full"),
+        TheoryError::NotOfThatKind { .. }
+    ));
+}
+
+#[test]
+fn a_theory_of_an_unknown_component_finds_nothing_for_it() {
+    let world = staged("killed application");
+    let stranger = id("service:app9/other.service");
+    let suspect = theory(
+        &Catalogue::builtin(),
+        &world.0,
+        None,
+        &stranger,
+        "service-down",
+    )
+    .unwrap();
+    assert_eq!(suspect.evidence_for, []);
+}
+
+#[test]
+fn effect_before_cause_counts_against() {
+    let mut world = World::lab();
+    world.sick(DB, "unit.failed", 10.0);
+    world
+        .sick_edge(APP1, DB, "edge.lost", 300.0)
+        .sick_edge(APP2, DB, "edge.lost", 300.0);
+    let verdict = world.verdict();
+    let down = theory(
+        &Catalogue::builtin(),
+        &world.0,
+        None,
+        &id(DB),
+        "service-down",
+    )
+    .unwrap();
+    let order = down
+        .evidence_against
+        .iter()
+        .find(|e| e.text.contains("was hurt before"));
+    assert!(order.is_none_or(|e| e.weight_db <= -4.0));
+    // The callers' losses of five minutes ago are not explained by an end ten seconds ago.
+    let edges = down
+        .evidence_for
+        .iter()
+        .filter(|e| e.text.contains("edge.lost"));
+    assert!(
+        edges.map(|e| e.weight_db).sum::<f64>() < 12.0,
+        "{verdict:#?}"
+    );
+}
+
+#[test]
+fn unmeasured_components_are_neither_cleared_nor_blamed_for_silence() {
+    let mut world = staged("killed application");
+    world.0.attestations.clear();
+    let verdict = world.verdict();
+    assert_eq!(verdict.suspects[0].component, id(APP2));
+    // The traffic on its edges still speaks for a network.
+    let only_by_edges = |c: &Cleared| c.component.kind() == ComponentKind::Interface;
+    assert!(
+        verdict.ruled_out.iter().all(only_by_edges),
+        "{:#?}",
+        verdict.ruled_out
+    );
+}
+
+#[test]
+fn outside_endpoints_are_blind_spots() {
+    let verdict = staged("outside service").verdict();
+    assert!(
+        verdict
+            .blind_spots
+            .iter()
+            .any(|b| b.component == id(&outside()))
+    );
+}
+
+#[test]
+fn hostile_names_are_quoted_in_commands() {
+    let mut world = World::lab();
+    let hostile = "service:app1/x;reboot '$(id)'.service";
+    world.service(hostile);
+    world
+        .sick(hostile, "log.new-error", 30.0)
+        .sick(hostile, "unit.restarting", 20.0);
+    world.changed(hostile, ChangeKind::Deploy, 31.0);
+    let verdict = world.verdict();
+    if let Some(look) = verdict.next_look {
+        assert!(
+            look.command.contains(r"'x;reboot '\''$(id)'\''.service'"),
+            "{}",
+            look.command
+        );
+    } else {
+        panic!("two close suspects were expected: {:#?}", verdict.suspects);
+    }
+}
+
+#[test]
+fn a_whole_verdict_reads_well() {
+    let mut world = World::lab();
+    world.changed(APP1, ChangeKind::ConfigFile, 900.0);
+    world
+        .sick(DB_DISK, "filesystem.space-exhausted", 20.0)
+        .says("0 B of 243 MB free, usually 180 MB");
+    world
+        .sick(DB, "log.no-space", 18.0)
+        .says("\"No space left on device\" 14 times in 10 s, never before");
+    world
+        .sick(APP2, "log.errors", 15.0)
+        .says("41 error lines in 10 s, usually 0");
+    let json = serde_json::to_string_pretty(&world.verdict()).unwrap();
+    insta::assert_snapshot!(json);
+}
+
+#[test]
+fn nobody_is_cleared_while_a_culprits_own_signs_may_still_be_on_their_way() {
+    let mut world = World::lab();
+    world
+        .sick(APP2, "log.errors", 6.0)
+        .says("41 error lines in 10 s, usually 0");
+    assert_eq!(world.verdict().ruled_out, []);
+}

@@ -1,0 +1,7 @@
+//! Verdicts on situations such as the fire-drill lab shows them.
+
+mod faults;
+mod gate;
+mod judgement;
+mod laws;
+mod world;

@@ -1,0 +1,168 @@
+//! The enrolment service: join with a token, renew with a certificate.
+
+use std::sync::Arc;
+
+use firstlook_model::{HostId, Peer, Timestamp};
+use firstlook_proto::wire;
+use firstlook_proto::wire::enrolment_server::Enrolment;
+use tonic::{Request, Response, Status};
+
+use crate::authority::{Authority, AuthorityError, Issued};
+use crate::token::secret_hash;
+
+/// Why a token or a renewal is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The token is unknown, used, revoked or too old.
+    Token(&'static str),
+    /// The name belongs to an enrolled host.
+    NameTaken(HostId),
+    /// The host was revoked or never enrolled.
+    Host(HostId),
+    /// The registry cannot be read or written; a retry may help.
+    Unavailable(String),
+}
+
+/// A redeemed token: the host's name from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// The name.
+    pub host: HostId,
+}
+
+/// Where tokens and hosts are kept. Calls may block; each is one transaction.
+pub trait Registry: Send + Sync + 'static {
+    /// Uses the token up and settles the host's name.
+    ///
+    /// # Errors
+    /// [`Refused`]; a token refused for a taken name stays valid.
+    fn redeem(
+        &self,
+        secret_hash: [u8; 32],
+        wished: &HostId,
+        now: Timestamp,
+    ) -> Result<Redeemed, Refused>;
+
+    /// Notes a certificate that was issued to a host.
+    ///
+    /// # Errors
+    /// [`Refused::Host`] when the host is revoked or unknown.
+    fn issued(&self, host: &HostId, issued: &Issued, now: Timestamp) -> Result<(), Refused>;
+}
+
+/// Serves `firstlook.v1.Enrolment`.
+pub struct EnrolmentService<R> {
+    authority: Arc<Authority>,
+    registry: Arc<R>,
+    clock: fn() -> Timestamp,
+}
+
+impl<R: Registry> EnrolmentService<R> {
+    /// Issues from `authority` to whom `registry` admits.
+    pub fn new(authority: Arc<Authority>, registry: Arc<R>, clock: fn() -> Timestamp) -> Self {
+        Self {
+            authority,
+            registry,
+            clock,
+        }
+    }
+
+    /// Runs registry work where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&R) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Status> {
+        let registry = Arc::clone(&self.registry);
+        tokio::task::spawn_blocking(move || work(&registry))
+            .await
+            .map_err(|_| Status::internal("enrolment task failed"))?
+            .map_err(refusal)
+    }
+
+    async fn issue(&self, csr: &str, host: HostId) -> Result<String, Status> {
+        let now = (self.clock)();
+        let issued = self
+            .authority
+            .issue_host(csr, &host, now)
+            .map_err(issue_failure)?;
+        let pem = issued.certificate_pem.clone();
+        let known = host.clone();
+        self.blocking(move |registry| registry.issued(&known, &issued, now))
+            .await?;
+        tracing::info!(%host, "certificate issued");
+        Ok(pem)
+    }
+}
+
+#[tonic::async_trait]
+impl<R: Registry> Enrolment for EnrolmentService<R> {
+    async fn join(
+        &self,
+        request: Request<wire::JoinRequest>,
+    ) -> Result<Response<wire::JoinReply>, Status> {
+        let request = request.into_inner();
+        let wished =
+            HostId::new(request.name).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let now = (self.clock)();
+        // Before the token is used up: a request that cannot be signed must not cost it.
+        self.authority
+            .issue_host(&request.csr_pem, &wished, now)
+            .map_err(issue_failure)?;
+        let hash = secret_hash(&request.token_secret)
+            .ok_or_else(|| refusal(Refused::Token("it is malformed")))?;
+        let redeemed = self
+            .blocking(move |registry| registry.redeem(hash, &wished, now))
+            .await?;
+        let certificate_pem = self.issue(&request.csr_pem, redeemed.host.clone()).await?;
+        Ok(Response::new(wire::JoinReply {
+            host: redeemed.host.to_string(),
+            certificate_pem,
+            authority_pem: self.authority.certificate_pem().to_owned(),
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::RenewReply>, Status> {
+        let Some(Peer::Host { host, .. }) = request.extensions().get::<Peer>().cloned() else {
+            return Err(Status::unauthenticated(
+                "renewal needs the host's own certificate",
+            ));
+        };
+        let certificate_pem = self.issue(&request.into_inner().csr_pem, host).await?;
+        Ok(Response::new(wire::RenewReply {
+            certificate_pem,
+            authority_pem: self.authority.certificate_pem().to_owned(),
+        }))
+    }
+}
+
+fn issue_failure(error: AuthorityError) -> Status {
+    match error {
+        AuthorityError::Request(_) => Status::invalid_argument(error.to_string()),
+        other => {
+            tracing::error!(error = %other, "certificate cannot be issued");
+            Status::internal("certificate cannot be issued")
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> Status {
+    match refused {
+        Refused::Token(why) => Status::unauthenticated(format!(
+            "join token refused: {why}; make another with `firstlook tokens create`"
+        )),
+        Refused::NameTaken(host) => Status::already_exists(format!(
+            "a host named {host} is enrolled: join with --name, or make a token with `firstlook \
+             tokens create --host {host} --replace`"
+        )),
+        Refused::Host(host) => Status::permission_denied(format!(
+            "host {host} is revoked or was never enrolled: join it again with a new token"
+        )),
+        Refused::Unavailable(why) => {
+            tracing::error!(error = why, "registry cannot be used");
+            Status::unavailable("the collector cannot use its registry now; try again")
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Query: what responders may ask, over gRPC.
+//!
+//! One read model, [`View`], is replaced whole by the analysis loop; telemetry is read from the store; what
+//! people keep (tokens, hosts, snapshots) is behind [`Office`].
+
+mod about;
+mod fetch;
+mod guard;
+mod office;
+mod present;
+mod service;
+mod telemetry;
+mod view;
+
+pub use about::About;
+pub use guard::{Access, BearerTokens};
+pub use office::{HostRow, Office, OfficeError, SnapshotRow, TokenRow};
+pub use service::QueryService;
+pub use view::View;

@@ -1,0 +1,226 @@
+//! The analysis: load → detect → diagnose → incident → commit → publish, one thread, once a second.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use firstlook_desk::Desk;
+use firstlook_detect::{DetectConfig, Detector};
+use firstlook_diagnose::{Catalogue, diagnose, symptom_gate};
+use firstlook_incident::{IncidentChange, Incidents, Reason, Sighting};
+use firstlook_ingest::Sessions;
+use firstlook_model::{Incident, IncidentId, Situation, TimeRange};
+use firstlook_query::View;
+use firstlook_runtime::clock;
+use firstlook_store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::contacts::Contacts;
+use crate::ledger::Heard;
+
+/// Time between two analyses.
+const EVERY: Duration = Duration::from_secs(1);
+/// How much is heard again after a restart.
+const REPLAY: Duration = Duration::from_secs(600);
+/// Closed incidents in the view.
+const CLOSED_SHOWN: usize = 20;
+
+/// Where the collector's counters come from.
+pub type Counters = Box<dyn Fn() -> Vec<(String, u64)> + Send>;
+
+/// What the analysis works with.
+pub struct Analysis {
+    detector: Detector,
+    catalogue: Catalogue,
+    incidents: Incidents,
+    closed: Vec<Incident>,
+    desk: Desk,
+    contacts: Contacts,
+    sessions: Sessions,
+    counters: Counters,
+    view: watch::Sender<Arc<View>>,
+}
+
+impl Analysis {
+    /// Restores incidents from `desk`, and what detection knew from the last minutes of `store`.
+    ///
+    /// # Errors
+    /// When the desk cannot be read.
+    pub fn restore(
+        store: &Store,
+        desk: Desk,
+        contacts: Contacts,
+        sessions: Sessions,
+        counters: Counters,
+        view: watch::Sender<Arc<View>>,
+    ) -> anyhow::Result<Self> {
+        let open = desk.incidents().list_open()?;
+        let listed = desk.incidents().list(CLOSED_SHOWN as u32 * 2)?;
+        let closed = listed
+            .into_iter()
+            .filter(|i| i.closed.is_some())
+            .take(CLOSED_SHOWN)
+            .collect();
+        let mut detector = Detector::new(DetectConfig::default());
+        let now = clock::now();
+        let range = TimeRange::new(now.minus(REPLAY), now);
+        let mut records = 0u64;
+        store.replay(range, |host, received, record| {
+            detector.observe_contact(host, received, None);
+            detector.observe_record(host, received, &record);
+            records += 1;
+        });
+        tracing::info!(records, open = open.len(), "analysis restored");
+        let mut analysis = Self {
+            detector,
+            catalogue: Catalogue::builtin(),
+            incidents: Incidents::restored(firstlook_incident::Config::default(), open),
+            closed,
+            desk,
+            contacts,
+            sessions,
+            counters,
+            view,
+        };
+        // Before anybody can ask: the first answer must not be that all is quiet.
+        analysis.analyse();
+        Ok(analysis)
+    }
+
+    /// Runs until `stop` is cancelled or every sender of `heard` is gone. Blocks.
+    pub fn run(mut self, heard: &Receiver<Heard>, stop: &CancellationToken) {
+        let mut due = Instant::now() + EVERY;
+        while !stop.is_cancelled() {
+            match heard.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(heard) => self.hear(heard),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= due {
+                self.analyse();
+                due = Instant::now() + EVERY;
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Contact {
+                host,
+                received,
+                said,
+            } => {
+                self.detector.observe_contact(&host, received, said);
+            }
+            Heard::Records {
+                host,
+                received,
+                records,
+            } => {
+                self.detector.observe_contact(&host, received, None);
+                for record in &records {
+                    self.detector.observe_record(&host, received, record);
+                }
+            }
+        }
+    }
+
+    fn analyse(&mut self) {
+        let situation = self.detector.situation(clock::now());
+        let sightings = symptom_gate(&situation)
+            .into_iter()
+            .map(|group| {
+                let scope = group.scope();
+                let verdict = diagnose(&self.catalogue, &situation, Some(&scope));
+                Sighting {
+                    symptoms: group.symptoms,
+                    verdict,
+                }
+            })
+            .collect();
+        let desk = self.desk.clone();
+        let changes = self
+            .incidents
+            .step(&situation, sightings, || next_id(&desk));
+        for change in changes {
+            self.commit(change);
+        }
+        self.publish(situation);
+    }
+
+    fn commit(&mut self, change: IncidentChange) {
+        let reason = match &change {
+            IncidentChange::Opened(incident) => {
+                tracing::info!(incident = %incident.id, title = incident.title, "incident opened");
+                Some("opened".to_owned())
+            }
+            IncidentChange::Updated {
+                reason: Reason::StillSeen,
+                ..
+            } => None,
+            IncidentChange::Updated { reason, .. } => Some(reason.to_string()),
+            IncidentChange::Closed(incident) => {
+                tracing::info!(incident = %incident.id, "incident closed");
+                Some("closed".to_owned())
+            }
+        };
+        let incident = change.incident();
+        if let Err(error) = self.desk.incidents().upsert(incident, reason.as_deref()) {
+            tracing::error!(%error, incident = %incident.id, "incident not stored");
+        }
+        if let IncidentChange::Closed(incident) = change {
+            self.closed.insert(0, incident);
+            self.closed.truncate(CLOSED_SHOWN);
+        }
+    }
+
+    fn publish(&self, situation: Situation) {
+        let mut open: Vec<Incident> = self.incidents.open().cloned().collect();
+        open.sort_by(|a, b| gravity(b).total_cmp(&gravity(a)).then(a.id.cmp(&b.id)));
+        self.view.send_replace(Arc::new(View {
+            situation: Some(situation),
+            open,
+            closed: self.closed.clone(),
+            contacts: self.contacts.heard(),
+            connected: self.sessions.connected(),
+            clock_offsets: self.contacts.offsets(),
+            counters: self.counters(),
+        }));
+    }
+
+    fn counters(&self) -> Vec<(String, u64)> {
+        let refused = self.detector.refused();
+        let detect = [
+            ("foreign", refused.foreign),
+            ("unknown_schema", refused.unknown_schema),
+            ("malformed", refused.malformed),
+            ("late", refused.late),
+            ("over_budget", refused.over_budget),
+        ];
+        let mut all = (self.counters)();
+        all.extend(
+            detect.map(|(why, count)| (format!("firstlook_detect_refused_{why}_total"), count)),
+        );
+        all
+    }
+}
+
+/// How grave an incident is: its gravest symptom, and how many there are.
+fn gravity(incident: &Incident) -> f64 {
+    let worst = incident
+        .symptoms
+        .iter()
+        .map(|s| s.severity)
+        .fold(0.0, f64::max);
+    worst + (incident.symptoms.len() as f64).ln_1p() / 10.0
+}
+
+/// A number from the desk; when that fails, one that cannot be taken for a real incident's, so that the
+/// responder sees the incident all the same.
+fn next_id(desk: &Desk) -> IncidentId {
+    desk.incidents().next_id().unwrap_or_else(|error| {
+        tracing::error!(%error, "incident cannot be numbered");
+        IncidentId(u32::MAX)
+    })
+}

@@ -1,0 +1,260 @@
+//! The office of query, over the desk, the sessions and the snapshot folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use firstlook_desk::{
+    AuditEntry, AuditOutcome, Desk, DeskError, JoinToken as TokenOnDesk, SnapshotState,
+    StoredSnapshot, TokenHash, TokenId,
+};
+use firstlook_enrol::token::TOKEN_LIFETIME;
+use firstlook_enrol::{Authority, JoinToken};
+use firstlook_ingest::{Sessions, SnapshotRefused};
+use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
+use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, Timestamp};
+use firstlook_query::{HostRow, Office, OfficeError, SnapshotRow, TokenRow};
+use firstlook_runtime::clock;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::snapshots::{archive_path, receive, verify};
+
+/// Most snapshots listed.
+const LIST_LIMIT: u32 = 1_000;
+
+/// Everything that people keep.
+pub struct DeskOffice {
+    /// Database.
+    pub desk: Desk,
+    /// For the fingerprint in tokens.
+    pub authority: Arc<Authority>,
+    /// Agents connected now.
+    pub sessions: Sessions,
+    /// Folder of archives.
+    pub snapshots: PathBuf,
+}
+
+impl DeskOffice {
+    fn note(&self, who: &str, what: &str, result: AuditOutcome, detail: String) {
+        let entry = AuditEntry {
+            time: clock::now(),
+            who: who.to_owned(),
+            what: what.to_owned(),
+            result,
+            detail,
+        };
+        if let Err(error) = self.desk.audit().append(&entry) {
+            tracing::error!(%error, what, "audit entry not written");
+        }
+    }
+
+    fn row(&self, stored: StoredSnapshot) -> Option<SnapshotRow> {
+        Some(SnapshotRow {
+            path: archive_path(&self.snapshots, &stored.id),
+            manifest: stored.manifest?,
+            size_bytes: stored.size_bytes,
+            sha256: stored.sha256,
+            taken_by: stored.requested_by,
+        })
+    }
+
+    fn enrolled(&self, host: &HostId) -> Result<(), OfficeError> {
+        match self.desk.hosts().get(host).map_err(failure)? {
+            Some(row) if row.revoked.is_none() => Ok(()),
+            _ => Err(OfficeError::NotFound(format!(
+                "no host named {host}: `firstlook hosts` lists them"
+            ))),
+        }
+    }
+}
+
+fn failure(error: DeskError) -> OfficeError {
+    match error {
+        DeskError::NotFound { what, name } => {
+            OfficeError::NotFound(format!("no {what} named {name}"))
+        }
+        other => OfficeError::Failed(other.to_string()),
+    }
+}
+
+fn token_row(token: TokenOnDesk) -> TokenRow {
+    TokenRow {
+        id: token.hash.id().to_string(),
+        host: token.bound_to,
+        created: token.created,
+        created_by: token.created_by,
+        expires: token.expires,
+        used: token.used.as_ref().map(|(_, at)| *at),
+        used_by: token.used.map(|(host, _)| host),
+        revoked: token.revoked.is_some(),
+    }
+}
+
+/// A name for a snapshot of `host`; the last part keeps two of the same second apart.
+fn draw_id(host: &HostId, now: Timestamp) -> Result<SnapshotId, OfficeError> {
+    let mut bytes = [0u8; 2];
+    let drawn = SystemRandom::new().fill(&mut bytes);
+    drawn.map_err(|_| OfficeError::Failed("the system gives no randomness".to_owned()))?;
+    let seconds = now.as_millis() / 1_000;
+    SnapshotId::new(format!(
+        "{host}-{seconds}-{:04x}",
+        u16::from_be_bytes(bytes)
+    ))
+    .map_err(|error| OfficeError::Failed(error.to_string()))
+}
+
+#[tonic::async_trait]
+impl Office for DeskOffice {
+    fn create_token(
+        &self,
+        host: Option<HostId>,
+        replace: bool,
+        by: &str,
+    ) -> Result<(TokenRow, String), OfficeError> {
+        if let Some(host) = &host
+            && !replace
+            && self
+                .desk
+                .hosts()
+                .get(host)
+                .map_err(failure)?
+                .is_some_and(|h| h.revoked.is_none())
+        {
+            return Err(OfficeError::Busy(format!(
+                "a host named {host} is enrolled: --replace lets the token take its name over"
+            )));
+        }
+        let token = JoinToken::draw(self.authority.fingerprint().to_owned())
+            .map_err(|error| OfficeError::Failed(error.to_string()))?;
+        let (hash, now) = (TokenHash::of(&token.hash()), clock::now());
+        let expires = now.plus(TOKEN_LIFETIME);
+        self.desk
+            .tokens()
+            .create(hash, by, now, expires, host.as_ref())
+            .map_err(failure)?;
+        self.note(
+            by,
+            "token create",
+            AuditOutcome::Done,
+            hash.id().to_string(),
+        );
+        let row = TokenRow {
+            id: hash.id().to_string(),
+            host,
+            created: now,
+            created_by: by.to_owned(),
+            expires,
+            used: None,
+            used_by: None,
+            revoked: false,
+        };
+        Ok((row, token.reveal()))
+    }
+
+    fn tokens(&self) -> Result<Vec<TokenRow>, OfficeError> {
+        Ok(self
+            .desk
+            .tokens()
+            .list()
+            .map_err(failure)?
+            .into_iter()
+            .map(token_row)
+            .collect())
+    }
+
+    fn revoke_token(&self, id: &str, by: &str) -> Result<(), OfficeError> {
+        let unknown = |_| OfficeError::NotFound(format!("no token has the id {id:?}"));
+        let token: TokenId = id.parse().map_err(unknown)?;
+        self.desk
+            .tokens()
+            .revoke(token, clock::now())
+            .map_err(failure)?;
+        self.note(by, "token revoke", AuditOutcome::Done, id.to_owned());
+        Ok(())
+    }
+
+    fn hosts(&self) -> Result<Vec<HostRow>, OfficeError> {
+        let rows = self.desk.hosts().list().map_err(failure)?;
+        let row = |host: firstlook_desk::EnrolledHost| HostRow {
+            host: host.host,
+            enrolled: host.enrolled,
+            certificate_expires: Some(host.certificate.expires),
+            revoked: host.revoked.is_some(),
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError> {
+        self.desk.incidents().get(id).map_err(failure)
+    }
+
+    fn snapshots(&self) -> Result<Vec<SnapshotRow>, OfficeError> {
+        let rows = self
+            .desk
+            .snapshots()
+            .list(None, LIST_LIMIT)
+            .map_err(failure)?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|stored| self.row(stored))
+            .collect())
+    }
+
+    fn snapshot(&self, id: &SnapshotId) -> Result<SnapshotRow, OfficeError> {
+        let stored = self.desk.snapshots().get(id).map_err(failure)?;
+        self.row(stored)
+            .ok_or_else(|| OfficeError::NotFound(format!("{id} has no archive")))
+    }
+
+    fn verify_snapshot(&self, id: &SnapshotId) -> Result<usize, OfficeError> {
+        let row = self.snapshot(id)?;
+        match verify(&row.path) {
+            Ok(manifest) if manifest == row.manifest => Ok(manifest.items.len()),
+            Ok(_) => Err(OfficeError::Damaged(
+                "it is not the archive that was received".into(),
+            )),
+            Err(error) => Err(OfficeError::Damaged(format!("{error:#}"))),
+        }
+    }
+
+    async fn take_snapshot(
+        &self,
+        host: HostId,
+        reason: String,
+        by: String,
+    ) -> Result<SnapshotRow, OfficeError> {
+        self.enrolled(&host)?;
+        let now = clock::now();
+        let id = draw_id(&host, now)?;
+        let pieces = self
+            .sessions
+            .take_snapshot(&host, &id, &reason, ARCHIVE_LIMIT_BYTES)
+            .map_err(|refused| match refused {
+                SnapshotRefused::NotConnected(_) => OfficeError::Unreachable(refused.to_string()),
+                SnapshotRefused::UnderWay(_) => OfficeError::Busy(refused.to_string()),
+            })?;
+        let received = match receive(pieces, &self.snapshots, &host, &id).await {
+            Ok(received) => received,
+            Err(error) => {
+                let why = format!("no snapshot of {host}: {error:#}");
+                self.note(&by, "snapshot take", AuditOutcome::Failed, why.clone());
+                return Err(OfficeError::Failed(why));
+            }
+        };
+        let stored = StoredSnapshot {
+            id: id.clone(),
+            host,
+            state: SnapshotState::Verified,
+            requested: now,
+            requested_by: by.clone(),
+            manifest: Some(received.manifest),
+            path: format!("{id}.tar.zst"),
+            size_bytes: received.size_bytes,
+            sha256: received.sha256,
+            problem: None,
+        };
+        self.desk.snapshots().insert(&stored).map_err(failure)?;
+        self.note(&by, "snapshot take", AuditOutcome::Done, id.to_string());
+        self.row(stored)
+            .ok_or_else(|| OfficeError::Failed("the snapshot has no manifest".into()))
+    }
+}

@@ -1,0 +1,94 @@
+//! Metric blocks: N samples of all series of a host, as columns, and their encoding.
+//!
+//! # Format, version 1
+//! One version byte `1`, the length of the body as a little-endian `u32`, then the body compressed by
+//! zstd. The body is
+//! * the schema id, 8 bytes little-endian;
+//! * the number of times as a varint, then the times in milliseconds since the Unix epoch: the first as
+//!   a zigzag varint, the others as zigzag varints of the difference between successive steps;
+//! * the number of columns as a varint, then one tag byte per column, then the columns' values.
+//!
+//! A tag's low three bits say how the present values are written, bit 7 that a bitmap of presence comes
+//! first (one bit per time, least significant first; set means present):
+//! `0` no value at all; `1` the same value throughout, as a raw double; `2`, `3`, `4` whole numbers,
+//! hundredths, millionths: the first as a zigzag varint, then zigzag varints of differences; `5` raw doubles.
+//! A number is only written as a multiple when it reads back to the same bits.
+//!
+//! Varints are LEB128. Everything is checked on reading: a block never allocates more than its limits say.
+
+mod codec;
+
+use crate::id::SchemaId;
+use crate::time::Timestamp;
+
+pub use codec::BlockError;
+
+/// Most samples in time of one block.
+pub const BLOCK_TIMES_LIMIT: usize = 600;
+/// Largest body before compression, in bytes.
+pub const BLOCK_BODY_LIMIT_BYTES: usize = 32 * 1024 * 1024;
+
+/// Values of one series, one per time of its block; NaN where there was no observation.
+pub type Column = Vec<f64>;
+
+/// Samples of all series of one schema at several times.
+#[derive(Clone, Debug)]
+pub struct MetricBlock {
+    /// Whose series the columns are.
+    pub schema: SchemaId,
+    /// Strictly rising, to the millisecond. Not empty, at most [`BLOCK_TIMES_LIMIT`].
+    pub times: Vec<Timestamp>,
+    /// In the schema's order, each as long as `times`.
+    pub columns: Vec<Column>,
+}
+
+impl MetricBlock {
+    /// Encodes with zstd at `level` (1 is the wire's).
+    ///
+    /// # Errors
+    /// When the block breaks its own limits or shape.
+    pub fn encode(&self, level: i32) -> Result<Vec<u8>, BlockError> {
+        codec::encode(self, level)
+    }
+
+    /// Decodes and checks.
+    ///
+    /// # Errors
+    /// [`BlockError`] for anything that [`MetricBlock::encode`] does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
+        codec::decode(bytes)
+    }
+
+    /// Decodes `bytes` onto the end of this block where they continue it: same schema and width, later
+    /// times, [`BLOCK_TIMES_LIMIT`] kept. Otherwise gives what they hold as a block of its own.
+    ///
+    /// # Errors
+    /// As [`MetricBlock::decode`]; this block is then as it was.
+    pub fn decode_onto(&mut self, bytes: &[u8]) -> Result<Option<Self>, BlockError> {
+        codec::decode_onto(self, bytes)
+    }
+
+    /// Samples that hold an observation.
+    pub fn observed(&self) -> usize {
+        self.columns
+            .iter()
+            .flatten()
+            .filter(|v| !v.is_nan())
+            .count()
+    }
+}
+
+/// Equal to the bit, all NaN alike.
+impl PartialEq for MetricBlock {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: &f64, b: &f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+        self.schema == other.schema
+            && self.times == other.times
+            && self.columns.len() == other.columns.len()
+            && self
+                .columns
+                .iter()
+                .zip(&other.columns)
+                .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| same(x, y)))
+    }
+}

@@ -1,0 +1,470 @@
+//! The encoding that `block.rs` describes.
+
+use super::{BLOCK_BODY_LIMIT_BYTES, BLOCK_TIMES_LIMIT, Column, MetricBlock};
+use crate::compression;
+use crate::id::SchemaId;
+use crate::signal::SERIES_LIMIT;
+use crate::time::Timestamp;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 5;
+const HAS_GAPS: u8 = 0x80;
+const NONE: u8 = 0;
+const CONSTANT: u8 = 1;
+const RAW: u8 = 5;
+/// Tags 2, 3, 4 and the factor that makes their values whole.
+const SCALES: [(u8, f64); 3] = [(2, 1.0), (3, 1e2), (4, 1e6)];
+/// Beyond 2^53 doubles skip whole numbers.
+const EXACT_LIMIT: f64 = 9_007_199_254_740_992.0;
+
+/// Why a block cannot be written or read. No retry helps.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// The times are empty, too many, or do not rise.
+    #[error("block has {0} times: 1 to {BLOCK_TIMES_LIMIT} strictly rising ones are allowed")]
+    Times(usize),
+    /// More columns than a host may have, or of another length than the times.
+    #[error("block has {0} columns of unequal length or over {SERIES_LIMIT}")]
+    Columns(usize),
+    /// Written by something else, or by a newer version.
+    #[error("block version {0} is not known")]
+    Version(u8),
+    /// The body is longer than the limit or than its header says.
+    #[error("block body is over its limit of {BLOCK_BODY_LIMIT_BYTES} bytes or its stated length")]
+    TooLong,
+    /// The bytes end early or hold what the encoder never writes.
+    #[error("block is malformed at {0}")]
+    Malformed(&'static str),
+    /// The compressor failed.
+    #[error("block cannot be compressed or decompressed")]
+    Compression(#[source] std::io::Error),
+}
+
+pub(super) fn encode(block: &MetricBlock, level: i32) -> Result<Vec<u8>, BlockError> {
+    check_shape(block)?;
+    let mut body = Vec::with_capacity(64 + block.columns.len() * (4 + block.times.len()));
+    body.extend_from_slice(&block.schema.0.to_le_bytes());
+    put_varint(&mut body, block.times.len() as u64);
+    put_times(&mut body, &block.times);
+    put_varint(&mut body, block.columns.len() as u64);
+    let tags_at = body.len();
+    body.resize(tags_at + block.columns.len(), NONE);
+    for (index, column) in block.columns.iter().enumerate() {
+        body[tags_at + index] = put_column(&mut body, column);
+    }
+    if body.len() > BLOCK_BODY_LIMIT_BYTES {
+        return Err(BlockError::TooLong);
+    }
+    let mut out = Vec::with_capacity(HEADER_BYTES + body.len() / 2);
+    out.push(VERSION);
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend(compression::compress(&body, level).map_err(BlockError::Compression)?);
+    Ok(out)
+}
+
+fn check_shape(block: &MetricBlock) -> Result<(), BlockError> {
+    let rising = block
+        .times
+        .windows(2)
+        .all(|w| w[0].as_millis() < w[1].as_millis());
+    if block.times.is_empty() || block.times.len() > BLOCK_TIMES_LIMIT || !rising {
+        return Err(BlockError::Times(block.times.len()));
+    }
+    let even = block.columns.iter().all(|c| c.len() == block.times.len());
+    if !even || block.columns.len() > SERIES_LIMIT {
+        return Err(BlockError::Columns(block.columns.len()));
+    }
+    Ok(())
+}
+
+fn put_times(body: &mut Vec<u8>, times: &[Timestamp]) {
+    let (mut last, mut step) = (0i64, 0i64);
+    for (index, time) in times.iter().map(|t| t.as_millis()).enumerate() {
+        if index == 0 {
+            put_varint(body, zigzag(time));
+        } else {
+            let next = time.wrapping_sub(last);
+            put_varint(body, zigzag(next.wrapping_sub(step)));
+            step = next;
+        }
+        last = time;
+    }
+}
+
+/// Appends the values and returns the tag.
+fn put_column(body: &mut Vec<u8>, column: &Column) -> u8 {
+    let present = column.iter().filter(|v| !v.is_nan()).count();
+    if present == 0 {
+        return NONE;
+    }
+    let gaps = if present < column.len() { HAS_GAPS } else { 0 };
+    if gaps != 0 {
+        let start = body.len();
+        body.resize(start + column.len().div_ceil(8), 0);
+        for (index, _) in column.iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+            body[start + index / 8] |= 1 << (index % 8);
+        }
+    }
+    let values = || column.iter().copied().filter(|v| !v.is_nan());
+    let first = values().next().unwrap_or_default();
+    if values().all(|v| v.to_bits() == first.to_bits()) {
+        body.extend_from_slice(&first.to_le_bytes());
+        return CONSTANT | gaps;
+    }
+    for (tag, scale) in SCALES {
+        if values().all(|v| scaled(v, scale).is_some()) {
+            let mut last = 0i64;
+            for whole in values().filter_map(|v| scaled(v, scale)) {
+                put_varint(body, zigzag(whole.wrapping_sub(last)));
+                last = whole;
+            }
+            return tag | gaps;
+        }
+    }
+    values().for_each(|v| body.extend_from_slice(&v.to_le_bytes()));
+    RAW | gaps
+}
+
+/// `value * scale` as a whole number, if dividing it again gives the same bits.
+fn scaled(value: f64, scale: f64) -> Option<i64> {
+    let whole = (value * scale).round();
+    let exact =
+        whole.abs() < EXACT_LIMIT && (whole as i64 as f64 / scale).to_bits() == value.to_bits();
+    exact.then_some(whole as i64)
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<MetricBlock, BlockError> {
+    let mut block = MetricBlock {
+        schema: SchemaId::default(),
+        times: Vec::new(),
+        columns: Vec::new(),
+    };
+    match decode_onto(&mut block, bytes)? {
+        Some(fresh) => Ok(fresh),
+        None => Ok(block),
+    }
+}
+
+pub(super) fn decode_onto(
+    block: &mut MetricBlock,
+    bytes: &[u8],
+) -> Result<Option<MetricBlock>, BlockError> {
+    let body = take_body(bytes)?;
+    let mut reader = Reader(&body);
+    let schema = SchemaId(u64::from_le_bytes(reader.array("schema id")?));
+    let times = take_times(&mut reader)?;
+    let count = reader.length("columns")?;
+    if count > SERIES_LIMIT {
+        return Err(BlockError::Columns(count));
+    }
+    let tags = reader.take(count, "tags")?;
+    let follows = block.schema == schema
+        && block.columns.len() == count
+        && block.times.last() < times.first()
+        && block.times.len() + times.len() <= BLOCK_TIMES_LIMIT;
+    if block.times.is_empty() || !follows {
+        let mut columns = Vec::with_capacity(count);
+        for tag in tags {
+            let mut column = Vec::with_capacity(times.len());
+            take_column(&mut reader, *tag, times.len(), &mut column)?;
+            columns.push(column);
+        }
+        reader.end()?;
+        return Ok(Some(MetricBlock {
+            schema,
+            times,
+            columns,
+        }));
+    }
+    let rows = block.times.len();
+    let outcome = tags
+        .iter()
+        .zip(&mut block.columns)
+        .try_for_each(|(tag, column)| take_column(&mut reader, *tag, times.len(), column))
+        .and_then(|()| reader.end());
+    match outcome {
+        Ok(()) => block.times.extend(times),
+        // All or nothing.
+        Err(_) => block
+            .columns
+            .iter_mut()
+            .for_each(|column| column.truncate(rows)),
+    }
+    outcome.map(|()| None)
+}
+
+fn take_body(bytes: &[u8]) -> Result<Vec<u8>, BlockError> {
+    let header = bytes
+        .get(..HEADER_BYTES)
+        .ok_or(BlockError::Malformed("header"))?;
+    if header[0] != VERSION {
+        return Err(BlockError::Version(header[0]));
+    }
+    let stated = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
+    if stated > BLOCK_BODY_LIMIT_BYTES {
+        return Err(BlockError::TooLong);
+    }
+    let body =
+        compression::decompress(&bytes[HEADER_BYTES..], stated).map_err(BlockError::Compression)?;
+    if body.len() != stated {
+        return Err(BlockError::TooLong);
+    }
+    Ok(body)
+}
+
+fn take_times(reader: &mut Reader<'_>) -> Result<Vec<Timestamp>, BlockError> {
+    let count = reader.length("times")?;
+    if count == 0 || count > BLOCK_TIMES_LIMIT {
+        return Err(BlockError::Times(count));
+    }
+    let mut times = Vec::with_capacity(count);
+    let (mut last, mut step) = (unzigzag(reader.varint("times")?), 0i64);
+    times.push(last);
+    for _ in 1..count {
+        step = step.wrapping_add(unzigzag(reader.varint("times")?));
+        last = last.wrapping_add(step);
+        times.push(last);
+    }
+    let in_range = times.iter().all(|t| t.checked_mul(1_000).is_some());
+    if !in_range || !times.windows(2).all(|w| w[0] < w[1]) {
+        return Err(BlockError::Times(count));
+    }
+    Ok(times.into_iter().map(Timestamp::from_millis).collect())
+}
+
+/// Reads a column of `times` values onto the end of `column`.
+fn take_column(
+    reader: &mut Reader<'_>,
+    tag: u8,
+    times: usize,
+    column: &mut Column,
+) -> Result<(), BlockError> {
+    let start = column.len();
+    let kind = tag & !HAS_GAPS;
+    if tag == CONSTANT {
+        let value = f64::from_le_bytes(reader.array("constant")?);
+        column.resize(start + times, value);
+        return Ok(());
+    }
+    column.resize(start + times, f64::NAN);
+    if tag == NONE {
+        return Ok(());
+    }
+    let bitmap = match tag & HAS_GAPS {
+        0 => None,
+        _ => Some(reader.take(times.div_ceil(8), "bitmap")?),
+    };
+    let present = |index: usize| bitmap.is_none_or(|bits| bits[index / 8] >> (index % 8) & 1 == 1);
+    let slots = column[start..]
+        .iter_mut()
+        .enumerate()
+        .filter(|(i, _)| present(*i))
+        .map(|(_, v)| v);
+    if kind == CONSTANT {
+        let value = f64::from_le_bytes(reader.array("constant")?);
+        slots.for_each(|slot| *slot = value);
+    } else if kind == RAW {
+        for slot in slots {
+            *slot = f64::from_le_bytes(reader.array("raw")?);
+        }
+    } else {
+        let (_, scale) = SCALES
+            .into_iter()
+            .find(|(tag, _)| *tag == kind)
+            .ok_or(BlockError::Malformed("tag"))?;
+        let mut whole = 0i64;
+        for slot in slots {
+            whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
+            *slot = whole as f64 / scale;
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize, at: &'static str) -> Result<&'a [u8], BlockError> {
+        let (head, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or(BlockError::Malformed(at))?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self, at: &'static str) -> Result<[u8; N], BlockError> {
+        self.take(N, at)?
+            .try_into()
+            .map_err(|_| BlockError::Malformed(at))
+    }
+
+    fn varint(&mut self, at: &'static str) -> Result<u64, BlockError> {
+        let mut value = 0u64;
+        for (index, byte) in self.0.iter().take(10).enumerate() {
+            let bits = u64::from(byte & 0x7f);
+            if index == 9 && bits > 1 {
+                break;
+            }
+            value |= bits << (7 * index);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(BlockError::Malformed(at))
+    }
+
+    fn end(&self) -> Result<(), BlockError> {
+        match self.0 {
+            [] => Ok(()),
+            _ => Err(BlockError::Malformed("end")),
+        }
+    }
+
+    fn length(&mut self, at: &'static str) -> Result<usize, BlockError> {
+        usize::try_from(self.varint(at)?).map_err(|_| BlockError::Malformed(at))
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn block(start: i64, steps: &[u16], columns: Vec<Column>) -> MetricBlock {
+        let mut at = start;
+        let times = steps
+            .iter()
+            .map(|step| {
+                at += i64::from(*step) + 1;
+                Timestamp::from_millis(at)
+            })
+            .collect();
+        MetricBlock {
+            schema: SchemaId(7),
+            times,
+            columns,
+        }
+    }
+
+    fn sample() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            Just(f64::NAN),
+            any::<f64>(),
+            (-1_000_000i64..1_000_000).prop_map(|v| v as f64),
+            (0i64..1_000_000_000).prop_map(|v| v as f64 / 100.0),
+            Just(0.0),
+            Just(-0.0),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_reads_back(
+            (steps, columns) in (1usize..40).prop_flat_map(|n| (
+                proptest::collection::vec(any::<u16>(), n),
+                proptest::collection::vec(proptest::collection::vec(sample(), n), 0..12),
+            )),
+            start in -4_000_000_000_000i64..4_000_000_000_000,
+        ) {
+            let block = block(start, &steps, columns);
+            let bytes = block.encode(1).unwrap();
+            prop_assert_eq!(MetricBlock::decode(&bytes).unwrap(), block);
+        }
+
+        #[test]
+        fn any_blocks_decoded_onto_one_another_join_or_stay_apart(
+            first in (1usize..20).prop_flat_map(|n| (
+                proptest::collection::vec(any::<u16>(), n),
+                proptest::collection::vec(proptest::collection::vec(sample(), n), 3),
+            )),
+            second in (1usize..20).prop_flat_map(|n| (
+                proptest::collection::vec(any::<u16>(), n),
+                proptest::collection::vec(proptest::collection::vec(sample(), n), 3),
+            )),
+            start in 0i64..2_000_000,
+            cut in any::<usize>(),
+        ) {
+            let one = block(0, &first.0, first.1);
+            let two = block(start, &second.0, second.1);
+            let bytes = two.encode(1).unwrap();
+            let mut joined = one.clone();
+            let damaged = joined.decode_onto(&bytes[..cut % bytes.len()]);
+            prop_assert!(damaged.is_err());
+            prop_assert_eq!(&joined, &one);
+            let apart = joined.decode_onto(&bytes).unwrap();
+            if one.times.last() < two.times.first() {
+                prop_assert!(apart.is_none());
+                prop_assert_eq!(&joined.times, &[one.times, two.times].concat());
+                for (index, column) in joined.columns.iter().enumerate() {
+                    let parts = [one.columns[index].clone(), two.columns[index].clone()].concat();
+                    prop_assert!(column.iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())));
+                    prop_assert_eq!(column.len(), parts.len());
+                }
+            } else {
+                prop_assert_eq!(apart, Some(two));
+                prop_assert_eq!(joined, one);
+            }
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = MetricBlock::decode(&bytes);
+        }
+
+        #[test]
+        fn hostile_bodies_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut bytes = vec![VERSION];
+            bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            bytes.extend(zstd::bulk::compress(&body, 1).unwrap());
+            let _ = MetricBlock::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn counters_in_ticks_cost_about_a_byte_before_compression() {
+        let values: Column = (0..60).map(|i| 1_234.56 + f64::from(i) * 0.25).collect();
+        let mut body = Vec::new();
+        let tag = put_column(&mut body, &values);
+        assert_eq!(tag, 3);
+        assert!(body.len() < 70, "{} bytes", body.len());
+    }
+
+    #[test]
+    fn a_body_larger_than_stated_is_refused() {
+        let good = block(0, &[1, 1], vec![vec![1.0, 2.0]]).encode(1).unwrap();
+        let mut lying = good.clone();
+        lying[1..5].copy_from_slice(&4u32.to_le_bytes());
+        assert!(MetricBlock::decode(&lying).is_err());
+        let mut huge = good;
+        huge[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(matches!(
+            MetricBlock::decode(&huge),
+            Err(BlockError::TooLong)
+        ));
+    }
+
+    #[test]
+    fn times_that_do_not_rise_are_refused() {
+        let mut block = block(0, &[1, 1], vec![vec![1.0, 2.0]]);
+        block.times[1] = block.times[0];
+        assert!(matches!(block.encode(1), Err(BlockError::Times(2))));
+    }
+}

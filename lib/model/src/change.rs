@@ -1,0 +1,45 @@
+//! Changes: what somebody or something altered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::ComponentId;
+use crate::time::Timestamp;
+
+/// What sort of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// Announced by a deployment system or a person.
+    Deploy,
+    /// Package installed, removed or upgraded.
+    Package,
+    /// Unit file or drop-in changed.
+    UnitFile,
+    /// A watched configuration file changed.
+    ConfigFile,
+    /// A running service's program file was replaced.
+    Binary,
+    /// A service started, restarted or was reloaded.
+    Restart,
+    /// A service stopped by request.
+    Stop,
+    /// The kernel booted.
+    Reboot,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Stable within its host: kind, subject and time.
+    pub id: String,
+    /// When it happened, as nearly as the host can tell.
+    pub time: Timestamp,
+    /// What was changed: a service where it is known, else the host.
+    pub component: ComponentId,
+    /// What sort.
+    pub kind: ChangeKind,
+    /// One line for people. Hostile: escape when shown.
+    pub text: String,
+    /// More, as a redacted diff. May be empty. At most 64 KiB.
+    pub detail: String,
+}

@@ -1,0 +1,25 @@
+//! Who is at the other end of a connection, as its certificate proves.
+
+use crate::id::HostId;
+use crate::time::Timestamp;
+
+/// An authenticated identity. Nothing that a peer says about itself can change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The agent of a host.
+    Host {
+        /// Which.
+        host: HostId,
+        /// When its certificate ends.
+        expires: Timestamp,
+    },
+    /// A person or tool that may ask.
+    Responder {
+        /// Name in the certificate.
+        name: String,
+        /// When its certificate ends.
+        expires: Timestamp,
+    },
+    /// Showed no certificate.
+    Anonymous,
+}

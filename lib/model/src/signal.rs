@@ -1,0 +1,277 @@
+//! Signals: named streams of numbers, and the schema that lists a host's.
+//!
+//! Names use base units and end with the unit; counters end in `_total` and only rise (a fall is a
+//! reset). What was observed is kept raw: rates and ratios are derived when reading.
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::ComponentId;
+use crate::id::{SchemaId, stable_hash};
+
+/// How a signal's numbers behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignalKind {
+    /// May rise and fall.
+    Gauge,
+    /// Only rises; a fall is a reset or a wrap.
+    Counter,
+}
+
+/// What a signal's numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Plain number of things.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Seconds.
+    Seconds,
+    /// 0 to 1.
+    Ratio,
+}
+
+/// One stream of numbers of one component.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series {
+    /// What it was observed of.
+    pub component: ComponentId,
+    /// Name from [`names`], or another that keeps the same form.
+    pub signal: String,
+    /// What the numbers count.
+    pub unit: Unit,
+    /// How they behave.
+    pub kind: SignalKind,
+}
+
+/// Longest name of a signal, in bytes.
+pub const SIGNAL_NAME_LIMIT_BYTES: usize = 128;
+/// Most series that one host may report.
+pub const SERIES_LIMIT: usize = 20_000;
+
+/// The series of one host in column order. Two schemas with the same series have the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    id: SchemaId,
+    series: Vec<Series>,
+}
+
+impl Schema {
+    /// A schema of these series in this order.
+    pub fn new(series: Vec<Series>) -> Self {
+        let mut text = String::new();
+        for s in &series {
+            text.push_str(&format!(
+                "{}\0{}\0{:?}\0{:?}\n",
+                s.component, s.signal, s.unit, s.kind
+            ));
+        }
+        Self {
+            id: SchemaId(stable_hash(text.as_bytes())),
+            series,
+        }
+    }
+
+    /// Stable hash of the contents.
+    pub fn id(&self) -> SchemaId {
+        self.id
+    }
+
+    /// Series in column order.
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+}
+
+/// Names of the signals that detection and the catalogue know. `(component kind)` in each comment.
+pub mod names {
+    /// (host) seconds of all cores in each mode, as `/proc/stat`.
+    pub const CPU_USER: &str = "cpu.user_seconds_total";
+    /// (host) niced user time.
+    pub const CPU_NICE: &str = "cpu.nice_seconds_total";
+    /// (host) kernel time.
+    pub const CPU_SYSTEM: &str = "cpu.system_seconds_total";
+    /// (host) idle time.
+    pub const CPU_IDLE: &str = "cpu.idle_seconds_total";
+    /// (host) idle while IO was outstanding.
+    pub const CPU_IOWAIT: &str = "cpu.iowait_seconds_total";
+    /// (host) hardware interrupts.
+    pub const CPU_IRQ: &str = "cpu.irq_seconds_total";
+    /// (host) soft interrupts.
+    pub const CPU_SOFTIRQ: &str = "cpu.softirq_seconds_total";
+    /// (host) taken by the hypervisor.
+    pub const CPU_STEAL: &str = "cpu.steal_seconds_total";
+    /// (host) cores online.
+    pub const CPU_CORES: &str = "cpu.cores";
+    /// (host) tasks runnable now.
+    pub const PROCESSES_RUNNING: &str = "processes.running";
+    /// (host) tasks blocked on IO now.
+    pub const PROCESSES_BLOCKED: &str = "processes.blocked";
+    /// (host) processes.
+    pub const PROCESSES: &str = "processes.count";
+    /// (host) one-minute load average.
+    pub const LOAD_1M: &str = "load.1m";
+    /// (host) memory in all.
+    pub const MEMORY_TOTAL: &str = "memory.total_bytes";
+    /// (host) memory available without swapping.
+    pub const MEMORY_AVAILABLE: &str = "memory.available_bytes";
+    /// (host) swap in all.
+    pub const SWAP_TOTAL: &str = "memory.swap_total_bytes";
+    /// (host) swap free.
+    pub const SWAP_FREE: &str = "memory.swap_free_bytes";
+    /// (host) OOM kills.
+    pub const OOM_KILLS: &str = "vmstat.oom_kills_total";
+    /// (host) pages swapped in.
+    pub const SWAP_IN: &str = "vmstat.swap_in_pages_total";
+    /// (host) pages swapped out.
+    pub const SWAP_OUT: &str = "vmstat.swap_out_pages_total";
+    /// (host) seconds in which some task waited for CPU.
+    pub const PRESSURE_CPU_SOME: &str = "pressure.cpu_some_seconds_total";
+    /// (host) seconds in which some task waited for memory.
+    pub const PRESSURE_MEMORY_SOME: &str = "pressure.memory_some_seconds_total";
+    /// (host) seconds in which all tasks waited for memory.
+    pub const PRESSURE_MEMORY_FULL: &str = "pressure.memory_full_seconds_total";
+    /// (host) seconds in which some task waited for IO.
+    pub const PRESSURE_IO_SOME: &str = "pressure.io_some_seconds_total";
+    /// (host) seconds in which all tasks waited for IO.
+    pub const PRESSURE_IO_FULL: &str = "pressure.io_full_seconds_total";
+    /// (host) TCP segments sent, retransmissions excluded.
+    pub const TCP_SEGMENTS_OUT: &str = "tcp.segments_out_total";
+    /// (host) TCP segments received.
+    pub const TCP_SEGMENTS_IN: &str = "tcp.segments_in_total";
+    /// (host) TCP segments retransmitted.
+    pub const TCP_RETRANSMITS: &str = "tcp.segments_retransmitted_total";
+    /// (host) connection attempts that failed (refused, mostly).
+    pub const TCP_ATTEMPT_FAILS: &str = "tcp.attempt_fails_total";
+    /// (host) resets sent.
+    pub const TCP_RESETS_OUT: &str = "tcp.resets_out_total";
+    /// (host) established connections reset.
+    pub const TCP_ESTABLISHED_RESETS: &str = "tcp.established_resets_total";
+    /// (host) connections established now.
+    pub const TCP_ESTABLISHED: &str = "tcp.established";
+    /// (host) retransmission timeouts.
+    pub const TCP_TIMEOUTS: &str = "tcp.timeouts_total";
+    /// (host) SYNs sent again.
+    pub const TCP_SYN_RETRANSMITS: &str = "tcp.syn_retransmits_total";
+    /// (host) connections lost to a full accept queue.
+    pub const TCP_LISTEN_OVERFLOWS: &str = "tcp.listen_overflows_total";
+    /// (host) SYNs dropped at listeners.
+    pub const TCP_LISTEN_DROPS: &str = "tcp.listen_drops_total";
+    /// (host) datagrams received.
+    pub const UDP_IN: &str = "udp.datagrams_in_total";
+    /// (host) datagrams sent.
+    pub const UDP_OUT: &str = "udp.datagrams_out_total";
+    /// (host) datagrams to a port where nobody listened.
+    pub const UDP_NO_PORTS: &str = "udp.no_ports_total";
+    /// (host) UDP receive errors.
+    pub const UDP_ERRORS: &str = "udp.receive_errors_total";
+    /// (filesystem) size.
+    pub const FILESYSTEM_SIZE: &str = "filesystem.size_bytes";
+    /// (filesystem) bytes free to unprivileged users.
+    pub const FILESYSTEM_AVAILABLE: &str = "filesystem.available_bytes";
+    /// (filesystem) bytes free, those reserved for root included.
+    pub const FILESYSTEM_FREE: &str = "filesystem.free_bytes";
+    /// (filesystem) inodes; 0 where the filesystem has no such limit.
+    pub const FILESYSTEM_INODES: &str = "filesystem.inodes";
+    /// (filesystem) inodes free to unprivileged users.
+    pub const FILESYSTEM_INODES_AVAILABLE: &str = "filesystem.inodes_available";
+    /// (filesystem) 1 when mounted read-only.
+    pub const FILESYSTEM_READONLY: &str = "filesystem.readonly";
+    /// (filesystem) 1 while statvfs has not returned within its deadline.
+    pub const FILESYSTEM_HUNG: &str = "filesystem.hung";
+    /// (disk) reads completed.
+    pub const DISK_READS: &str = "disk.reads_total";
+    /// (disk) bytes read.
+    pub const DISK_READ_BYTES: &str = "disk.read_bytes_total";
+    /// (disk) time spent reading.
+    pub const DISK_READ_SECONDS: &str = "disk.read_seconds_total";
+    /// (disk) writes completed.
+    pub const DISK_WRITES: &str = "disk.writes_total";
+    /// (disk) bytes written.
+    pub const DISK_WRITTEN_BYTES: &str = "disk.written_bytes_total";
+    /// (disk) time spent writing.
+    pub const DISK_WRITE_SECONDS: &str = "disk.write_seconds_total";
+    /// (disk) requests in flight now.
+    pub const DISK_IN_FLIGHT: &str = "disk.in_flight";
+    /// (disk) time with a request in flight.
+    pub const DISK_IO_SECONDS: &str = "disk.io_seconds_total";
+    /// (disk) request-weighted time.
+    pub const DISK_WEIGHTED_SECONDS: &str = "disk.weighted_seconds_total";
+    /// (interface) bytes received.
+    pub const INTERFACE_RX_BYTES: &str = "interface.received_bytes_total";
+    /// (interface) packets received.
+    pub const INTERFACE_RX_PACKETS: &str = "interface.received_packets_total";
+    /// (interface) receive errors.
+    pub const INTERFACE_RX_ERRORS: &str = "interface.receive_errors_total";
+    /// (interface) receive drops.
+    pub const INTERFACE_RX_DROPS: &str = "interface.receive_drops_total";
+    /// (interface) bytes sent.
+    pub const INTERFACE_TX_BYTES: &str = "interface.sent_bytes_total";
+    /// (interface) packets sent.
+    pub const INTERFACE_TX_PACKETS: &str = "interface.sent_packets_total";
+    /// (interface) send errors.
+    pub const INTERFACE_TX_ERRORS: &str = "interface.send_errors_total";
+    /// (interface) send drops.
+    pub const INTERFACE_TX_DROPS: &str = "interface.send_drops_total";
+    /// (interface) 1 when operational.
+    pub const INTERFACE_UP: &str = "interface.up";
+    /// (service) CPU time of its processes or cgroup.
+    pub const SERVICE_CPU: &str = "service.cpu_seconds_total";
+    /// (service) resident memory.
+    pub const SERVICE_MEMORY: &str = "service.memory_bytes";
+    /// (service) memory limit of its cgroup, where it has one.
+    pub const SERVICE_MEMORY_LIMIT: &str = "service.memory_limit_bytes";
+    /// (service) processes.
+    pub const SERVICE_PROCESSES: &str = "service.processes";
+    /// (service) threads.
+    pub const SERVICE_THREADS: &str = "service.threads";
+    /// (service) processes in uninterruptible sleep.
+    pub const SERVICE_BLOCKED: &str = "service.processes_blocked";
+    /// (service) processes stopped by a signal or a tracer.
+    pub const SERVICE_STOPPED: &str = "service.processes_stopped";
+    /// (service) OOM kills in its cgroup.
+    pub const SERVICE_OOM_KILLS: &str = "service.oom_kills_total";
+    /// (service) time throttled by its CPU quota.
+    pub const SERVICE_THROTTLED: &str = "service.cpu_throttled_seconds_total";
+    /// (service) automatic restarts, as systemd's NRestarts.
+    pub const SERVICE_RESTARTS: &str = "service.restarts_total";
+    /// (service) longest accept queue of its listeners now.
+    pub const SERVICE_ACCEPT_QUEUE: &str = "service.accept_queue";
+    /// (service) backlog of that listener.
+    pub const SERVICE_ACCEPT_BACKLOG: &str = "service.accept_backlog";
+    /// (service) connections established now.
+    pub const SERVICE_CONNECTIONS: &str = "service.connections";
+    /// (service) connections in CLOSE-WAIT: the peer hung up, the service has not.
+    pub const SERVICE_CLOSE_WAIT: &str = "service.close_wait";
+    /// (service) bytes received but not yet read by the service, over its connections.
+    pub const SERVICE_UNREAD_BYTES: &str = "service.unread_bytes";
+    /// (agent) CPU time.
+    pub const AGENT_CPU: &str = "agent.cpu_seconds_total";
+    /// (agent) resident memory.
+    pub const AGENT_MEMORY: &str = "agent.memory_bytes";
+    /// (agent) records shed under budget or overload.
+    pub const AGENT_DROPPED: &str = "agent.dropped_records_total";
+    /// (agent) bytes waiting in the journal.
+    pub const AGENT_JOURNAL_BYTES: &str = "agent.journal_bytes";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::HostId;
+
+    #[test]
+    fn a_schema_is_named_by_its_contents() {
+        let host = ComponentId::host(HostId::new("h1").unwrap());
+        let series = |signal: &str| Series {
+            component: host.clone(),
+            signal: signal.to_owned(),
+            unit: Unit::Count,
+            kind: SignalKind::Gauge,
+        };
+        let a = Schema::new(vec![series("a"), series("b")]);
+        assert_eq!(a.id(), Schema::new(vec![series("a"), series("b")]).id());
+        assert_ne!(a.id(), Schema::new(vec![series("b"), series("a")]).id());
+    }
+}

@@ -1,0 +1,144 @@
+//! Symptoms and attestations: what detection says of a component.
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::ComponentId;
+use crate::reference::Reference;
+use crate::time::{TimeRange, Timestamp};
+
+/// A signal judged abnormal. One per (component, kind, subject): a flapping one stays one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Symptom {
+    /// Of what.
+    pub component: ComponentId,
+    /// Kind from [`kinds`], or `log.<catalogue phrase>`.
+    pub kind: String,
+    /// Other party where the kind has one: the callee of an edge, as seen by its caller, or the
+    /// caller, as seen by the callee. `None` otherwise.
+    pub peer: Option<ComponentId>,
+    /// Evidence family: observations of one family on one component say the same thing. From [`families`].
+    pub family: String,
+    /// Earliest and latest moment at which it may have begun.
+    pub onset: TimeRange,
+    /// Last observation that showed it.
+    pub last_seen: Timestamp,
+    /// 0 (barely) to 1 (certain and grave).
+    pub severity: f64,
+    /// Whether this is reason enough to open an incident: somebody is hurt, or a contract broke.
+    pub gate: bool,
+    /// One line for people, with the observed and the usual value. Hostile parts: escape when shown.
+    pub text: String,
+    /// The observations.
+    pub reference: Reference,
+}
+
+/// A family of signals of a component that was seen, with coverage, and normal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// Of what.
+    pub component: ComponentId,
+    /// Which family, from [`families`].
+    pub family: String,
+    /// Share of expected observations that arrived in the window, 0 to 1.
+    pub coverage: f64,
+    /// Last observation.
+    pub last_seen: Timestamp,
+    /// What was measured and how large a shift would have shown, for people.
+    pub text: String,
+    /// The observations.
+    pub reference: Reference,
+}
+
+/// Families of evidence.
+pub mod families {
+    /// Space and inodes of a filesystem, mount state.
+    pub const FILESYSTEM: &str = "filesystem";
+    /// CPU time, run queue, pressure.
+    pub const CPU: &str = "cpu";
+    /// Memory, swap, OOM.
+    pub const MEMORY: &str = "memory";
+    /// Disk latency, queue, IO pressure.
+    pub const DISK: &str = "disk";
+    /// Interface counters and host-wide TCP counters.
+    pub const NETWORK: &str = "network";
+    /// The service manager's word on a unit.
+    pub const UNIT: &str = "unit";
+    /// Accept queue, unread bytes, CLOSE-WAIT of a service.
+    pub const SOCKETS: &str = "sockets";
+    /// Health of edges towards callees or callers.
+    pub const EDGE: &str = "edge";
+    /// Log lines.
+    pub const LOG: &str = "log";
+    /// Presence on the collector.
+    pub const HEARTBEAT: &str = "heartbeat";
+}
+
+/// Kinds of symptoms that the first catalogue predicts.
+pub mod kinds {
+    /// (filesystem) bytes available to users at or near none.
+    pub const SPACE_EXHAUSTED: &str = "filesystem.space-exhausted";
+    /// (filesystem) inodes at or near none.
+    pub const INODES_EXHAUSTED: &str = "filesystem.inodes-exhausted";
+    /// (filesystem) turned read-only.
+    pub const READONLY: &str = "filesystem.readonly";
+    /// (filesystem) calls do not return.
+    pub const FILESYSTEM_HUNG: &str = "filesystem.hung";
+    /// (host) run queue above cores and CPU pressure high.
+    pub const CPU_SATURATED: &str = "cpu.saturated";
+    /// (service) uses most of a saturated host's CPU.
+    pub const CPU_HOG: &str = "cpu.hog";
+    /// (host) memory nearly gone, stalls.
+    pub const MEMORY_PRESSURE: &str = "memory.pressure";
+    /// (service, host) the kernel killed for want of memory.
+    pub const OOM_KILLED: &str = "memory.oom-killed";
+    /// (host) IO pressure high.
+    pub const IO_PRESSURE: &str = "disk.io-pressure";
+    /// (service) wanted, but not running.
+    pub const UNIT_DOWN: &str = "unit.down";
+    /// (service) ended with an error.
+    pub const UNIT_FAILED: &str = "unit.failed";
+    /// (service) restarted by its manager again and again.
+    pub const UNIT_RESTARTING: &str = "unit.restarting";
+    /// (service) its listener is gone.
+    pub const LISTENER_GONE: &str = "sockets.listener-gone";
+    /// (service) accept queue at its backlog.
+    pub const ACCEPT_QUEUE_FULL: &str = "sockets.accept-queue-full";
+    /// (service) received bytes are not read, peers' hang-ups not answered.
+    pub const NOT_READING: &str = "sockets.not-reading";
+    /// (service) its processes are stopped by a signal.
+    pub const STOPPED: &str = "process.stopped";
+    /// (interface, host) segments are lost to all peers.
+    pub const HOST_RETRANSMITS: &str = "network.retransmits";
+    /// (interface) errors or drops.
+    pub const INTERFACE_ERRORS: &str = "network.interface-errors";
+    /// (interface) not operational.
+    pub const INTERFACE_DOWN: &str = "network.interface-down";
+    /// (host) hears nothing from outside.
+    pub const RECEIVES_NOTHING: &str = "network.receives-nothing";
+    /// (caller, peer callee) segments are lost on the edge.
+    pub const EDGE_RETRANSMITS: &str = "edge.retransmits";
+    /// (caller, peer callee) connects get no answer.
+    pub const EDGE_UNANSWERED: &str = "edge.unanswered";
+    /// (caller, peer callee) the edge's connections ended and new ones fail.
+    pub const EDGE_LOST: &str = "edge.lost";
+    /// (caller, peer callee) round-trip time rose.
+    pub const EDGE_SLOW: &str = "edge.slow";
+    /// (caller, peer callee) requests are sent, no answer arrives.
+    pub const EDGE_STALLED: &str = "edge.stalled";
+    /// (service, host) more error lines than usual.
+    pub const LOG_ERRORS: &str = "log.errors";
+    /// (service) an error template never seen before on it.
+    pub const LOG_NEW_ERROR: &str = "log.new-error";
+    /// (service, host) says that no space is left.
+    pub const LOG_NO_SPACE: &str = "log.no-space";
+    /// (service) says that a connection was refused.
+    pub const LOG_REFUSED: &str = "log.connection-refused";
+    /// (service) says that something timed out.
+    pub const LOG_TIMEOUT: &str = "log.timeout";
+    /// (host) its agent is silent on the collector.
+    pub const AGENT_SILENT: &str = "heartbeat.silent";
+    /// (host) peers still exchange data with it.
+    pub const PEERS_REACH: &str = "heartbeat.peers-reach";
+    /// (host) peers get no answer from it.
+    pub const PEERS_CUT: &str = "heartbeat.peers-cut";
+}

@@ -1,0 +1,12 @@
+//! What a daemon needs to live and die well.
+
+pub mod backoff;
+pub mod clock;
+pub mod files;
+pub mod notify;
+pub mod queue;
+pub mod supervise;
+pub mod telemetry;
+
+pub use backoff::Backoff;
+pub use supervise::{Ended, Supervisor, signalled};

@@ -1,0 +1,180 @@
+//! The faults: how each is put in, and how it is taken out again.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+
+use crate::command::check;
+use crate::lab::plan::DATABASE_MOUNT;
+use crate::lab::{Lab, network, services};
+
+const STEP_DEADLINE: Duration = Duration::from_secs(30);
+/// Of a hundred packets that reach the database's host, so many are dropped.
+const LOSS_PERCENT: u32 = 28;
+/// The nftables table that drops them.
+const LOSS_TABLE: &str = "fl_loss";
+/// The file that fills the database's filesystem.
+const FILLER: &str = "core-dump";
+
+/// One way to break the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The database's filesystem has not one free block.
+    DiskFull,
+    /// The application's main process on `app1` is killed, and stays dead.
+    ServiceDown,
+    /// `app1` gets a configuration with which every request fails, and is restarted.
+    BadDeploy,
+    /// A part of what `db1` should receive is dropped at its interface.
+    PacketLoss,
+    /// `app2`'s cable is out of the bridge.
+    HostPartitioned,
+}
+
+impl Fault {
+    /// Puts the fault in.
+    ///
+    /// # Errors
+    /// When it could not be put in; it may be in by half then, and `heal` takes that out too.
+    pub fn inject(self, lab: &Lab) -> anyhow::Result<()> {
+        match self {
+            Self::DiskFull => fill(lab),
+            Self::ServiceDown => {
+                let kill = "systemctl kill --kill-who=main --signal=KILL shop.service";
+                lab.host("app1").shell(kill).map(drop)
+            }
+            Self::BadDeploy => deploy(lab, services::APP_CONFIG_BROKEN),
+            Self::PacketLoss => drop_packets(lab),
+            Self::HostPartitioned => network::unplug(lab.host("app2").plan),
+        }
+        .with_context(|| format!("injecting {self:?}"))
+    }
+
+    /// Takes the fault out, whether it is in, half in, or not in.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn heal(self, lab: &Lab) -> anyhow::Result<()> {
+        match self {
+            Self::DiskFull => {
+                let healing = format!(
+                    "rm -f {DATABASE_MOUNT}/{FILLER}*; pg_isready -q || \
+                     {{ systemctl reset-failed; systemctl restart 'postgresql@*.service' postgresql.service; }}"
+                );
+                let db = lab.host("db1");
+                db.shell(&healing)?;
+                db.wait_for("PostgreSQL answers", "pg_isready -q", STEP_DEADLINE)
+            }
+            Self::ServiceDown => {
+                lab.host("app1").shell("systemctl reset-failed shop; systemctl start shop").map(drop)
+            }
+            Self::BadDeploy => deploy(lab, services::APP_CONFIG),
+            Self::PacketLoss => stop_dropping_packets(lab),
+            Self::HostPartitioned => network::plug(lab.host("app2").plan),
+        }
+        .with_context(|| format!("healing {self:?}"))
+    }
+}
+
+/// Fills to the last block: most by reservation, which is quick, the rest by writing.
+fn fill(lab: &Lab) -> anyhow::Result<()> {
+    let free = available_bytes(lab)?;
+    let most = free.saturating_sub(1024 * 1024).max(1);
+    lab.host("db1").shell(&format!(
+        "fallocate -l {most} {DATABASE_MOUNT}/{FILLER}; \
+         dd if=/dev/zero of={DATABASE_MOUNT}/{FILLER}.1 bs=4k 2>/dev/null; sync -f {DATABASE_MOUNT}"
+    ))?;
+    let left = available_bytes(lab)?;
+    ensure!(left < 64 * 1024, "{left} bytes are still free");
+    Ok(())
+}
+
+/// Free bytes on the database's filesystem.
+///
+/// # Errors
+/// When the host does not answer.
+pub fn available_bytes(lab: &Lab) -> anyhow::Result<u64> {
+    let counts = lab
+        .host("db1")
+        .shell(&format!("stat -f -c '%a %S' {DATABASE_MOUNT}"))?;
+    let mut numbers = counts.split_whitespace().map(str::parse::<u64>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(blocks)), Some(Ok(size))) => Ok(blocks.saturating_mul(size)),
+        _ => anyhow::bail!("unexpected answer of stat: {counts}"),
+    }
+}
+
+/// As deployment tools do: a new file in the old one's place, then a restart.
+fn deploy(lab: &Lab, config: &str) -> anyhow::Result<()> {
+    let app = lab.host("app1");
+    let path = app.inner_path("/etc/shop/app.toml.new");
+    std::fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
+    app.shell("mv /etc/shop/app.toml.new /etc/shop/app.toml && systemctl restart shop")
+        .map(drop)
+}
+
+fn drop_packets(lab: &Lab) -> anyhow::Result<()> {
+    let rules = format!(
+        "table netdev {LOSS_TABLE} {{ chain ingress {{ \
+         type filter hook ingress device \"eth0\" priority 0; policy accept; \
+         numgen random mod 100 < {LOSS_PERCENT} counter drop; }}; }}\n"
+    );
+    let mut nft = network::command_in(&lab.host("db1").plan.outer_name(), "nft");
+    let mut child = nft
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("starting nft")?;
+    let mut input = child.stdin.take().context("nft has no standard input")?;
+    input.write_all(rules.as_bytes())?;
+    drop(input);
+    ensure!(child.wait()?.success(), "nft refused the rules");
+    Ok(())
+}
+
+fn stop_dropping_packets(lab: &Lab) -> anyhow::Result<()> {
+    let space = lab.host("db1").plan.outer_name();
+    let tables = check(
+        network::command_in(&space, "nft").args(["list", "tables"]),
+        STEP_DEADLINE,
+    )?;
+    if tables.contains(LOSS_TABLE) {
+        let mut nft = network::command_in(&space, "nft");
+        check(
+            nft.args(["delete", "table", "netdev", LOSS_TABLE]),
+            STEP_DEADLINE,
+        )?;
+    }
+    Ok(())
+}
+
+/// How many packets the loss has dropped so far.
+///
+/// # Errors
+/// When the loss is not in.
+pub fn dropped_packets(lab: &Lab) -> anyhow::Result<u64> {
+    let mut nft = network::command_in(&lab.host("db1").plan.outer_name(), "nft");
+    let rules = check(
+        nft.args(["list", "table", "netdev", LOSS_TABLE]),
+        STEP_DEADLINE,
+    )?;
+    let mut after = rules
+        .split_whitespace()
+        .skip_while(|&word| word != "packets")
+        .skip(1);
+    let count = after.next().context("the rule has no counter")?;
+    count.parse().context("reading the rule's counter")
+}
+
+/// Whether a host reaches a TCP port of another within 2 s.
+///
+/// # Errors
+/// When the asking host does not answer.
+pub fn reaches(lab: &Lab, from: &str, to: &str, port: u16) -> anyhow::Result<bool> {
+    let line = format!("timeout 2 bash -c ': < /dev/tcp/{to}/{port}'");
+    Ok(lab.host(from).try_shell(&line)?.code == Some(0))
+}

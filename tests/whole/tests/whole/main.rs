@@ -1,0 +1,15 @@
+//! The whole: the real programs on loopback, used, broken and attacked from outside.
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests; what they share is no test function"
+)]
+
+mod damage;
+mod exactly_once;
+mod join;
+mod path;
+mod restarts;
+mod session;
+mod silence;
+mod snapshots;
+mod verdict;
