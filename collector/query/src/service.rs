@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::about::About;
 use crate::fetch::chunks;
 use crate::guard::Access;
-use crate::office::{Office, OfficeError, SnapshotRow};
+use crate::office::{HostRow, Office, OfficeError, SnapshotRow};
 use crate::present::{host_view, snapshot_view, token_view};
 use crate::telemetry;
 use crate::view::View;
@@ -60,13 +60,28 @@ impl<O: Office> QueryService<O> {
         Arc::clone(&self.view.borrow())
     }
 
-    fn about(&self, text: &str) -> Result<About, Status> {
+    /// What `text` names. A host that never joined is refused rather than found empty.
+    async fn about(&self, text: &str) -> Result<About, Status> {
         let view = self.view();
         let known = view
             .situation
             .as_ref()
             .map_or(&[][..], |s| s.components.as_slice());
-        About::read(text, known)
+        let about = About::read(text, known)?;
+        let Some(host) = about.host().cloned() else {
+            return Ok(about);
+        };
+        if known.iter().any(|c| c.host_id() == Some(&host)) {
+            return Ok(about);
+        }
+        let wanted = host.clone();
+        let joined = move |rows: Vec<HostRow>| rows.iter().any(|row| row.host == wanted);
+        match self.ask(move |office| office.hosts().map(joined)).await? {
+            true => Ok(about),
+            false => Err(Status::not_found(format!(
+                "no host named {host}: `firstlook hosts` lists them"
+            ))),
+        }
     }
 
     /// Runs work on the office where blocking is allowed.
@@ -93,7 +108,7 @@ impl<O: Office> QueryService<O> {
             }
             return self.ask(move |office| office.incident(id)).await;
         }
-        let about = self.about(&about)?;
+        let about = self.about(&about).await?;
         let touches = |i: &&Incident| {
             i.symptoms.iter().any(|s| about.covers(&s.component))
                 || i.verdict
@@ -238,7 +253,7 @@ impl<O: Office> Query for QueryService<O> {
         request: Request<wire::MapRequest>,
     ) -> Result<Response<wire::MapReply>, Status> {
         self.access.responder(&request)?;
-        let about = self.about(&request.into_inner().component)?;
+        let about = self.about(&request.into_inner().component).await?;
         let view = self.view();
         let situation = view.situation.as_ref().ok_or_else(|| {
             Status::unavailable("the collector has analysed nothing yet: ask again")
@@ -277,7 +292,7 @@ impl<O: Office> Query for QueryService<O> {
         self.access.responder(&request)?;
         let request = request.into_inner();
         let (about, range) = (
-            self.about(&request.about)?,
+            self.about(&request.about).await?,
             telemetry::range(request.range)?,
         );
         let store = self.store.clone();
@@ -293,7 +308,7 @@ impl<O: Office> Query for QueryService<O> {
         self.access.responder(&request)?;
         let request = request.into_inner();
         let (about, range) = (
-            self.about(&request.about)?,
+            self.about(&request.about).await?,
             telemetry::range(request.range)?,
         );
         let store = self.store.clone();
@@ -308,7 +323,7 @@ impl<O: Office> Query for QueryService<O> {
         self.access.responder(&request)?;
         let request = request.into_inner();
         let (about, range) = (
-            self.about(&request.about)?,
+            self.about(&request.about).await?,
             telemetry::range(request.range)?,
         );
         let store = self.store.clone();

@@ -101,6 +101,8 @@ fn exit_codes_say_what_went_wrong() {
         (2, &["snapshot", "fetch", "../../etc/passwd"]),
         (3, &["hosts", "nobody"]),
         (3, &["map", "nobody"]),
+        (3, &["logs", "nobody"]),
+        (3, &["changes", "service:nobody/x.service"]),
         (3, &["why"]),
         (3, &["why", "INC-9999"]),
         (3, &["why", "service:h1/nothing.service"]),
