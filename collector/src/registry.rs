@@ -98,7 +98,7 @@ impl Registry for DeskRegistry {
         }
         let certificate = Certificate {
             serial: issued.serial.clone(),
-            fingerprint: issued.serial.clone(),
+            fingerprint: issued.fingerprint.clone(),
             expires: issued.expires,
         };
         self.0
@@ -196,6 +196,7 @@ mod tests {
         let issued = Issued {
             certificate_pem: String::new(),
             serial: "ab".into(),
+            fingerprint: "cd".into(),
             expires: NOW,
         };
         registry.issued(&host, &issued, NOW).unwrap();

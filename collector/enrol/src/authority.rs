@@ -69,8 +69,21 @@ pub struct Issued {
     pub certificate_pem: String,
     /// Its serial number, in hexadecimal.
     pub serial: String,
+    /// SHA-256 of the certificate (DER), in hexadecimal.
+    pub fingerprint: String,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+impl Issued {
+    fn new(certificate: &rcgen::Certificate, serial: String, expires: Timestamp) -> Self {
+        Self {
+            certificate_pem: certificate.pem(),
+            serial,
+            fingerprint: hexadecimal(digest(&SHA256, certificate.der()).as_ref()),
+            expires,
+        }
+    }
 }
 
 /// The authority, with its key in memory.
@@ -161,11 +174,7 @@ impl Authority {
         request.params = client_params(host.as_str(), &uri, now, HOST_LIFETIME)?;
         let serial = serial_text(&request.params);
         let certificate = request.signed_by(&self.issuer)?;
-        Ok(Issued {
-            certificate_pem: certificate.pem(),
-            serial,
-            expires: now.plus(HOST_LIFETIME),
-        })
+        Ok(Issued::new(&certificate, serial, now.plus(HOST_LIFETIME)))
     }
 
     /// Makes a key and certificate for a responder.
@@ -181,16 +190,9 @@ impl Authority {
         let uri = format!("firstlook://responder/{name}");
         let params = client_params(name, &uri, now, RESPONDER_LIFETIME)?;
         let serial = serial_text(&params);
-        let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
-        let expires = now.plus(RESPONDER_LIFETIME);
-        Ok((
-            Issued {
-                certificate_pem,
-                serial,
-                expires,
-            },
-            key.serialize_pem(),
-        ))
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let issued = Issued::new(&certificate, serial, now.plus(RESPONDER_LIFETIME));
+        Ok((issued, key.serialize_pem()))
     }
 
     /// Makes a key and certificate for the collector itself, valid for these names and addresses.
@@ -220,16 +222,9 @@ impl Authority {
         params.serial_number = Some(draw_serial()?);
         set_validity(&mut params, now, SERVER_LIFETIME);
         let serial = serial_text(&params);
-        let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
-        let expires = now.plus(SERVER_LIFETIME);
-        Ok((
-            Issued {
-                certificate_pem,
-                serial,
-                expires,
-            },
-            key.serialize_pem(),
-        ))
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let issued = Issued::new(&certificate, serial, now.plus(SERVER_LIFETIME));
+        Ok((issued, key.serialize_pem()))
     }
 }
 
@@ -344,6 +339,8 @@ mod tests {
         let der = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap();
         let expires = now().plus(HOST_LIFETIME);
         assert_eq!(peer_of(&der).unwrap(), Peer::Host { host, expires });
+        let hash = hexadecimal(digest(&SHA256, &der).as_ref());
+        assert_eq!(issued.fingerprint, hash);
     }
 
     #[test]
