@@ -55,10 +55,8 @@ pub(crate) fn absences(
     witnesses: &Witnesses<'_>,
     since: Timestamp,
 ) -> Vec<Absence> {
-    let age_s = witnesses.reference_time.seconds_from(since);
-    let due = |p: &&Prediction| p.level != Level::May && age_s >= p.lag_s;
     let mut all = Vec::new();
-    for prediction in fault.predicts.iter().filter(due) {
+    for prediction in fault.predicts.iter().filter(|p| p.level != Level::May) {
         let mut factor = 1.0;
         for mut absence in of_prediction(seat, prediction, witnesses, since) {
             absence.weight_db = rounded(absence.weight_db * factor);
@@ -115,8 +113,8 @@ fn of_prediction(
         .flat_map(|r| seat.places(*r, known.edge));
     let absent = |place: Place<'_>| {
         let (p, by) = silent(seat.graph, witnesses, prediction, &place, &known.family)?;
-        // What was last measured before the fault began says nothing of it.
-        if by.last_seen < since {
+        // What was last measured before the fault could show says nothing of it.
+        if by.last_seen.seconds_from(since) < prediction.lag_s {
             return None;
         }
         let ratio = (1.0 - p * by.coverage) / (1.0 - known.base_rate);

@@ -43,6 +43,12 @@ pub fn staged() -> Vec<Staged> {
             packet_loss(),
         ),
         (
+            "packet loss that has only begun",
+            "interface:db1/host0",
+            "packet-loss",
+            packet_loss_begins(),
+        ),
+        (
             "partitioned application host",
             "host:app2",
             "host-partitioned",
@@ -190,6 +196,24 @@ fn packet_loss() -> World {
     world
         .sick(APP1, "log.timeout", 14.0)
         .sick(LOAD, "log.errors", 14.0);
+    world
+}
+
+/// Few edges show it yet, one connect is stuck altogether, and the host's own reports come late.
+fn packet_loss_begins() -> World {
+    let mut world = World::lab();
+    world.sick("host:db1", "network.retransmits", 8.0);
+    world
+        .sick_edge(APP2, DB, "edge.unanswered", 12.0)
+        .sick_edge(APP1, DB, "edge.retransmits", 8.0);
+    world
+        .sick(APP1, "log.new-error", 8.0)
+        .sick(LOAD, "log.new-error", 6.0);
+    for attestation in &mut world.0.attestations {
+        if attestation.component == id("host:db1") {
+            attestation.last_seen = at(4.0);
+        }
+    }
     world
 }
 
