@@ -38,12 +38,19 @@ pub(crate) fn of_suspect(suspect: &Suspect) -> String {
     )
 }
 
-/// The leading suspect, else the gravest symptom that gates.
-pub(crate) fn title(verdict: &Verdict, symptoms: &[Symptom]) -> String {
-    match verdict.suspects.first() {
+/// A title for an incident that has only begun: the leading suspect where the verdict stands by it, else what is
+/// certain, the gravest symptom.
+pub(crate) fn first_title(verdict: &Verdict, symptoms: &[Symptom]) -> String {
+    match named(verdict) {
         Some(suspect) => of_suspect(suspect),
         None => gravest(symptoms).map(of_symptom).unwrap_or_default(),
     }
+}
+
+/// The leading suspect, unless the verdict hesitates.
+pub(crate) fn named(verdict: &Verdict) -> Option<&Suspect> {
+    let first = verdict.suspects.first();
+    first.filter(|_| verdict.hesitation.is_none())
 }
 
 /// The gravest symptom, those that gate before those that do not; the earliest of equals.

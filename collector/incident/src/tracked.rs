@@ -57,13 +57,14 @@ impl Tracked {
         symptoms.sort_by_cached_key(key);
         symptoms.dedup_by(|a, b| key(a) == key(b));
         let leads = leader(&verdict.suspects);
+        let told = leads.clone().filter(|_| story::named(&verdict).is_some());
         let mut incident = Incident {
             id,
             state: IncidentState::Open,
             began: symptoms.iter().map(|s| s.onset.from).min().unwrap_or(now),
             opened: now,
             closed: None,
-            title: story::title(&verdict, &symptoms),
+            title: story::first_title(&verdict, &symptoms),
             symptoms,
             verdict,
             timeline: Vec::new(),
@@ -71,10 +72,9 @@ impl Tracked {
         if let Some(text) = story::gravest(&incident.symptoms).map(story::of_symptom) {
             story::tell(&mut incident, now, format!("opened: {text}"));
         }
-        if let Some(text) = incident.verdict.suspects.first().map(story::of_suspect) {
+        if let Some(text) = story::named(&incident.verdict).map(story::of_suspect) {
             story::tell(&mut incident, now, format!("leading suspect: {text}"));
         }
-        let told = leads.clone();
         let leads = leads.map(|leader| (leader, now));
         Self {
             incident,
@@ -211,17 +211,22 @@ impl Tracked {
         changed
     }
 
-    /// Says who leads once that has lasted. Whether it said something.
+    /// Says who leads once that has lasted, or at once where nobody was named before and the verdict stands by it.
+    /// Whether it said something.
     pub fn tell_leader(&mut self, now: Timestamp, hold: Duration) -> bool {
         let Some((leader, since)) = &self.leads else {
             return false;
         };
-        let lasted = self.told.is_none() || now.since(*since) >= hold;
-        if self.told.as_ref() == Some(leader) || !lasted {
+        let certain = self.told.is_none() && story::named(&self.incident.verdict).is_some();
+        let ready = certain || now.since(*since) >= hold;
+        if self.told.as_ref() == Some(leader) || !ready {
             return false;
         }
+        let Some(suspect) = self.incident.verdict.suspects.first() else {
+            return false;
+        };
         self.told = Some(leader.clone());
-        self.incident.title = story::title(&self.incident.verdict, &self.incident.symptoms);
+        self.incident.title = story::of_suspect(suspect);
         let title = self.incident.title.clone();
         story::tell(&mut self.incident, now, format!("leading suspect: {title}"));
         true

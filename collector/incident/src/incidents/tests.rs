@@ -63,6 +63,33 @@ fn without_a_suspect_the_title_is_the_gravest_symptom() {
 }
 
 #[test]
+fn a_suspect_that_the_verdict_hesitates_about_is_named_when_it_has_led_for_a_while() {
+    let doubtful = |place| {
+        Scene::quiet()
+            .group(&[failed(APP)])
+            .suspect(place, "disk-full", 0.5)
+    };
+    let mut desk = Desk::new();
+    let opened = desk.step(1, &doubtful(EDGE));
+    assert_eq!(only(&opened).title, "app2/shop.service: unit.failed seen");
+    assert_eq!(told(only(&opened)).len(), 1);
+    let sure = Scene::quiet()
+        .group(&[failed(APP)])
+        .suspect(DB, "disk-full", 0.95);
+    let named = desk.step(2, &sure);
+    assert!(only(&named).title.starts_with("disk-full of db1"));
+
+    let mut desk = Desk::new();
+    let changes = desk.run(1..10, &doubtful(EDGE));
+    let last = changes.last().unwrap().incident();
+    assert!(
+        last.title.starts_with("disk-full of edge1"),
+        "{}",
+        last.title
+    );
+}
+
+#[test]
 fn later_symptoms_join_the_same_incident() {
     let mut desk = Desk::new();
     desk.step(1, &Scene::quiet().group(&[failed(APP)]));
@@ -290,9 +317,9 @@ fn a_surer_verdict_is_an_update_and_the_same_one_is_not() {
             .group(&[failed(APP)])
             .suspect(APP, "service-down", p)
     };
-    desk.step(1, &scene(0.6));
-    assert_eq!(desk.step(2, &scene(0.61)), []);
-    let changes = desk.step(3, &scene(0.9));
+    desk.step(1, &scene(0.72));
+    assert_eq!(desk.step(2, &scene(0.73)), []);
+    let changes = desk.step(3, &scene(0.98));
     assert!(matches!(
         changes[..],
         [IncidentChange::Updated {

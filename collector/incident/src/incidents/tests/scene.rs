@@ -133,7 +133,10 @@ impl Scene {
             blind_spots: Vec::new(),
             changes: Vec::new(),
             next_look: None,
-            hesitation: None,
+            hesitation: self
+                .suspect
+                .filter(|(_, _, probability)| *probability < 0.7)
+                .map(|_| "not decided".into()),
         }
     }
 }
