@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_model::{
-    Frame, MetricBlock, Record, Schema, SchemaId, Timestamp,
+    Columns, Frame, MetricBlock, Record, Schema, SchemaId, Timestamp,
     block::BLOCK_TIMES_LIMIT,
     signal::{SERIES_LIMIT, SIGNAL_NAME_LIMIT_BYTES},
 };
@@ -61,11 +61,8 @@ impl Metrics {
             }
             // A clock that stepped back begins a block of its own: times rise within a block.
             let room = block.times.len() < times_limit(series);
-            if time > last && room {
+            if time > last && room && block.columns.push_row(&frame.values) {
                 block.times.push(frame.time);
-                for (column, value) in block.columns.iter_mut().zip(frame.values) {
-                    column.push(value);
-                }
                 return Ok(bytes);
             }
         } else if !fits(&frame.schema) {
@@ -74,7 +71,7 @@ impl Metrics {
         let block = MetricBlock {
             schema: frame.schema.id(),
             times: vec![frame.time],
-            columns: frame.values.into_iter().map(|value| vec![value]).collect(),
+            columns: Columns::from_row(frame.values),
         };
         self.blocks.push((frame.schema, block));
         Ok(bytes)

@@ -115,7 +115,9 @@ fn frames_of_one_schema_become_one_block_after_their_schema() {
     let expected = MetricBlock {
         schema: schema.id(),
         times: vec![at(0), at(1)],
-        columns: vec![vec![1.0, 3.0], vec![2.0, f64::NAN]],
+        columns: vec![vec![1.0, 3.0], vec![2.0, f64::NAN]]
+            .try_into()
+            .unwrap(),
     };
     assert_eq!(flushed.records[1], Record::Metrics(expected));
     assert_eq!(pipeline.flush(at(4)), Flushed::default());

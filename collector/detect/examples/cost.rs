@@ -78,7 +78,7 @@ fn block(schema: &Schema, first: i64) -> MetricBlock {
             SignalKind::Gauge => 1_000.0 + value(index, first + i),
             SignalKind::Counter => (first + i) as f64 * 0.01,
         };
-        (0..TIMES).map(of_time).collect()
+        (0..TIMES).map(of_time).collect::<Vec<_>>()
     };
     let columns = schema
         .series()
@@ -88,7 +88,10 @@ fn block(schema: &Schema, first: i64) -> MetricBlock {
     MetricBlock {
         schema: schema.id(),
         times,
-        columns: columns.collect(),
+        columns: columns
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("columns of one length"),
     }
 }
 

@@ -201,7 +201,7 @@ impl Host {
             return;
         };
         let plan = Arc::clone(&plan.1);
-        if block.columns.len() != plan.slots.len() {
+        if block.columns.width() != plan.slots.len() {
             refusals.malformed += 1;
             return;
         }
@@ -218,7 +218,7 @@ impl Host {
         }
         self.late_blocks = 0;
         self.began.get_or_insert(*first);
-        for (slot, column) in plan.slots.iter().zip(&block.columns) {
+        for (slot, column) in plan.slots.iter().zip(block.columns.iter()) {
             self.levels.feed(*slot, &block.times, column);
         }
         self.count_samples(&block.times);

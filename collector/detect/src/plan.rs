@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use firstlook_model::{Column, ComponentId, ComponentKind, Series};
+use firstlook_model::{Columns, ComponentId, ComponentKind, Series};
 
 use crate::{cpu, io, memory, network, oom, service, space};
 
@@ -20,12 +20,12 @@ pub(crate) struct Cells {
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
     cells: &'a Cells,
-    columns: &'a [Column],
+    columns: &'a Columns,
     index: usize,
 }
 
 impl<'a> Row<'a> {
-    pub fn new(cells: &'a Cells, columns: &'a [Column], index: usize) -> Self {
+    pub fn new(cells: &'a Cells, columns: &'a Columns, index: usize) -> Self {
         Self {
             cells,
             columns,

@@ -105,7 +105,7 @@ fn metrics() -> impl Strategy<Value = Record> {
         Record::Metrics(MetricBlock {
             schema: schema().id(),
             times,
-            columns,
+            columns: columns.try_into().expect("columns of three"),
         })
     })
 }

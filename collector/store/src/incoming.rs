@@ -101,7 +101,7 @@ impl Origin<'_> {
             let encoded = match bytes {
                 Some(bytes) if whole => encode_metrics(&[self.piece(length)], bytes),
                 _ => {
-                    let part = rows_of(block, rows.clone()).encode(LEVEL)?;
+                    let part = block.slice(rows.clone()).encode(LEVEL)?;
                     encode_metrics(&[self.piece(length)], &part)
                 }
             };
@@ -174,18 +174,5 @@ impl Origin<'_> {
             sequence: self.sequence,
             epoch: self.epoch,
         }
-    }
-}
-
-/// Some rows of a block, as a block.
-pub(crate) fn rows_of(block: &MetricBlock, rows: std::ops::Range<usize>) -> MetricBlock {
-    MetricBlock {
-        schema: block.schema,
-        times: block.times[rows.clone()].to_vec(),
-        columns: block
-            .columns
-            .iter()
-            .map(|column| column[rows.clone()].to_vec())
-            .collect(),
     }
 }

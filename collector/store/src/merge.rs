@@ -18,13 +18,14 @@ const TEXT_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct JoinedMetrics(Vec<(Key, MetricsValue)>);
 
 impl JoinedMetrics {
-    /// Decodes a value onto the last one where it continues it. On an error nothing is added.
+    /// Decodes a value and joins it to the last one where it continues it. On an error nothing is added.
     pub(crate) fn push(&mut self, key: Key, bytes: &[u8]) -> Result<(), Corrupt> {
+        let value = decode_metrics(bytes)?;
         let Some((last_key, last)) = self.0.last_mut() else {
-            self.0.push((key, decode_metrics(bytes)?));
+            self.0.push((key, value));
             return Ok(());
         };
-        match last.decode_onto(bytes)? {
+        match last.append(value) {
             None => last_key.received = last_key.received.min(key.received),
             Some(apart) => self.0.push((key, apart)),
         }
@@ -81,4 +82,56 @@ pub(crate) fn merge_events(
     open.into_iter()
         .map(|(key, value)| Ok((key, encode_events(&value.pieces, &value.text, LEVEL)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use firstlook_model::{Epoch, HostId, MetricBlock, SchemaId, Sequence, Timestamp};
+
+    use super::*;
+    use crate::key::Kind;
+    use crate::value::Piece;
+
+    #[test]
+    fn metrics_that_lie_about_their_size_leave_what_was_joined_as_it_was() {
+        let mut joined = JoinedMetrics::default();
+        let mut push = |from: i64, stated: usize| {
+            let block = MetricBlock {
+                schema: SchemaId(1),
+                times: (from..from + 3).map(Timestamp::from_millis).collect(),
+                columns: vec![vec![0.5; 3]; 2].try_into().unwrap(),
+            };
+            let (received, sequence) = (Timestamp::from_millis(from), Sequence(1));
+            let piece = Piece {
+                received,
+                sequence,
+                size: stated,
+            };
+            let key = Key {
+                kind: Kind::Metrics,
+                host: HostId::new("web-1").unwrap(),
+                start: received,
+                received,
+                sequence,
+                epoch: Epoch(1),
+            };
+            joined.push(key, &encode_metrics(&[piece], &block.encode(1).unwrap()))
+        };
+        push(0, 3).unwrap();
+        assert!(push(10, 2).is_err());
+        push(20, 3).unwrap();
+        push(5, 3).unwrap();
+        let sizes = |value: &MetricsValue| {
+            let block = &value.block;
+            (
+                value.pieces.len(),
+                block.times.len(),
+                block.columns.get(1).map(<[f64]>::len),
+            )
+        };
+        let values = joined.values();
+        // Earlier ones stay apart.
+        let sizes: Vec<_> = values.iter().map(sizes).collect();
+        assert_eq!(sizes, [(2, 6, Some(6)), (1, 3, Some(3))]);
+    }
 }

@@ -10,7 +10,7 @@ use firstlook_model::{
 use crate::Store;
 use crate::engine::View;
 use crate::error::Corrupt;
-use crate::incoming::{StoredLogs, rows_of};
+use crate::incoming::StoredLogs;
 use crate::key::Kind;
 use crate::query::Place;
 use crate::store::Inner;
@@ -141,7 +141,7 @@ fn records(place: &Place, bytes: &[u8], range: TimeRange) -> Result<Vec<Waiting>
                 .iter()
                 .any(|time| range.contains(*time))
             {
-                let record = Record::Metrics(rows_of(&value.block, rows));
+                let record = Record::Metrics(value.block.slice(rows));
                 records.push(waiting(piece.received, piece.sequence.0, record));
             }
         }

@@ -62,9 +62,11 @@ fn block(schema: &Schema, from: i64, seconds: i64) -> MetricBlock {
             .map(|column| {
                 (from..from + seconds)
                     .map(|t| (t * 3 + column as i64) as f64)
-                    .collect()
+                    .collect::<Vec<_>>()
             })
-            .collect(),
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap(),
     }
 }
 

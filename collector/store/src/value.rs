@@ -10,7 +10,7 @@
 //! A value as it is committed has one piece. Compaction joins pieces and keeps their borders, so that
 //! a replay gives the very batches that came.
 
-use firstlook_model::block::{BLOCK_BODY_LIMIT_BYTES, BLOCK_TIMES_LIMIT};
+use firstlook_model::block::BLOCK_BODY_LIMIT_BYTES;
 use firstlook_model::{MetricBlock, Sequence, Timestamp, compression};
 
 use crate::error::Corrupt;
@@ -76,58 +76,24 @@ pub(crate) fn decode_metrics(bytes: &[u8]) -> Result<MetricsValue, Corrupt> {
 }
 
 impl MetricsValue {
-    /// Reads metrics onto the end of these where they continue them and the whole keeps its limits;
-    /// otherwise gives them on their own. On an error these are as they were.
-    pub(crate) fn decode_onto(&mut self, bytes: &[u8]) -> Result<Option<Self>, Corrupt> {
-        let (pieces, body) = take_pieces(bytes)?;
-        let rows = self.block.times.len();
-        let stated = total(&pieces).ok_or(Corrupt::Malformed("piece sizes"))?;
-        if !self.has_room(pieces.len(), stated) {
-            return decode_metrics(bytes).map(Some);
-        }
-        let apart = self.block.decode_onto(body)?;
-        let read = match &apart {
-            Some(block) => block.times.len(),
-            None => self.block.times.len() - rows,
-        };
-        if read != stated {
-            self.block.times.truncate(rows);
-            for column in &mut self.block.columns {
-                column.truncate(rows);
-            }
-            return Err(Corrupt::Malformed("piece sizes"));
-        }
-        match apart {
-            Some(block) => Ok(Some(Self { pieces, block })),
-            None => {
-                self.pieces.extend(pieces);
-                Ok(None)
+    /// Joins metrics that continue these while the whole keeps its limits; otherwise gives them back.
+    pub(crate) fn append(&mut self, mut next: Self) -> Option<Self> {
+        if self.has_room(&next) {
+            match self.block.append(next.block) {
+                None => {
+                    self.pieces.extend(next.pieces);
+                    return None;
+                }
+                Some(block) => next.block = block,
             }
         }
+        Some(next)
     }
 
-    /// Joins metrics that continue these; otherwise gives them back.
-    pub(crate) fn append(&mut self, next: Self) -> Option<Self> {
-        let (to, from) = (&mut self.block, &next.block);
-        let follows = to.schema == from.schema
-            && to.columns.len() == from.columns.len()
-            && to.times.last() < from.times.first()
-            && to.times.len() + from.times.len() <= BLOCK_TIMES_LIMIT;
-        if !follows || !self.has_room(next.pieces.len(), next.block.times.len()) {
-            return Some(next);
-        }
-        self.pieces.extend(next.pieces);
-        self.block.times.extend(next.block.times);
-        for (column, more) in self.block.columns.iter_mut().zip(next.block.columns) {
-            column.extend(more);
-        }
-        None
-    }
-
-    fn has_room(&self, pieces: usize, rows: usize) -> bool {
-        let rows = self.block.times.len().saturating_add(rows);
-        let bytes = rows.saturating_mul(self.block.columns.len() * SAMPLE_BYTES);
-        self.pieces.len() + pieces <= PIECES_LIMIT && bytes < BLOCK_BODY_LIMIT_BYTES / 2
+    fn has_room(&self, next: &Self) -> bool {
+        let rows = self.block.times.len() + next.block.times.len();
+        let bytes = rows.saturating_mul(self.block.columns.width() * SAMPLE_BYTES);
+        self.pieces.len() + next.pieces.len() <= PIECES_LIMIT && bytes < BLOCK_BODY_LIMIT_BYTES / 2
     }
 }
 
@@ -280,7 +246,7 @@ mod tests {
             let block = MetricBlock {
                 schema: SchemaId(1),
                 times: (0..times as i64).map(Timestamp::from_millis).collect(),
-                columns: vec![vec![0.5; times]],
+                columns: vec![vec![0.5; times]].try_into().unwrap(),
             };
             let bytes = encode_metrics(&pieces, &block.encode(1).unwrap());
             let value = decode_metrics(&bytes).unwrap();
@@ -303,35 +269,6 @@ mod tests {
             bytes.truncate(cut % (bytes.len() + 1));
             let _ = decode_events(&bytes);
         }
-    }
-
-    #[test]
-    fn metrics_that_lie_about_their_size_leave_what_they_are_read_onto_as_it_was() {
-        let value = |from: i64, stated: usize| {
-            let block = MetricBlock {
-                schema: SchemaId(1),
-                times: (from..from + 3).map(Timestamp::from_millis).collect(),
-                columns: vec![vec![0.5; 3]; 2],
-            };
-            let piece = Piece {
-                received: Timestamp::from_millis(from),
-                sequence: Sequence(1),
-                size: stated,
-            };
-            encode_metrics(&[piece], &block.encode(1).unwrap())
-        };
-        let mut onto = decode_metrics(&value(0, 3)).unwrap();
-        assert!(onto.decode_onto(&value(10, 2)).is_err());
-        assert_eq!(
-            (onto.block.times.len(), onto.block.columns[1].len()),
-            (3, 3)
-        );
-        assert!(onto.decode_onto(&value(20, 3)).unwrap().is_none());
-        assert_eq!((onto.block.times.len(), onto.pieces.len()), (6, 2));
-        assert!(
-            onto.decode_onto(&value(5, 3)).unwrap().is_some(),
-            "earlier ones stay apart"
-        );
     }
 
     #[test]

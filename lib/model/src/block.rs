@@ -17,29 +17,30 @@
 //! Varints are LEB128. Everything is checked on reading: a block never allocates more than its limits say.
 
 mod codec;
+mod columns;
+
+use std::ops::Range;
 
 use crate::id::SchemaId;
 use crate::time::Timestamp;
 
 pub use codec::BlockError;
+pub use columns::{Columns, UnevenColumns};
 
 /// Most samples in time of one block.
 pub const BLOCK_TIMES_LIMIT: usize = 600;
 /// Largest body before compression, in bytes.
 pub const BLOCK_BODY_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Values of one series, one per time of its block; NaN where there was no observation.
-pub type Column = Vec<f64>;
-
 /// Samples of all series of one schema at several times.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricBlock {
     /// Whose series the columns are.
     pub schema: SchemaId,
     /// Strictly rising, to the millisecond. Not empty, at most [`BLOCK_TIMES_LIMIT`].
     pub times: Vec<Timestamp>,
-    /// In the schema's order, each as long as `times`.
-    pub columns: Vec<Column>,
+    /// In the schema's order, each with a value per time.
+    pub columns: Columns,
 }
 
 impl MetricBlock {
@@ -59,13 +60,35 @@ impl MetricBlock {
         codec::decode(bytes)
     }
 
-    /// Decodes `bytes` onto the end of this block where they continue it: same schema and width, later
-    /// times, [`BLOCK_TIMES_LIMIT`] kept. Otherwise gives what they hold as a block of its own.
+    /// Whether `next` continues this block: same schema and width, later times, and both together within
+    /// [`BLOCK_TIMES_LIMIT`].
+    pub fn is_continued_by(&self, next: &Self) -> bool {
+        self.schema == next.schema
+            && self.columns.width() == next.columns.width()
+            && self.times.last() < next.times.first()
+            && self.times.len() + next.times.len() <= BLOCK_TIMES_LIMIT
+    }
+
+    /// Adds the rows of `next` where it continues this block; otherwise gives it back.
+    #[must_use]
+    pub fn append(&mut self, next: Self) -> Option<Self> {
+        if !self.is_continued_by(&next) || !self.columns.append(&next.columns) {
+            return Some(next);
+        }
+        self.times.extend(next.times);
+        None
+    }
+
+    /// Some rows, as a block.
     ///
-    /// # Errors
-    /// As [`MetricBlock::decode`]; this block is then as it was.
-    pub fn decode_onto(&mut self, bytes: &[u8]) -> Result<Option<Self>, BlockError> {
-        codec::decode_onto(self, bytes)
+    /// # Panics
+    /// When there are not so many rows.
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        Self {
+            schema: self.schema,
+            times: self.times[rows.clone()].to_vec(),
+            columns: self.columns.slice(rows),
+        }
     }
 
     /// Samples that hold an observation.
@@ -75,20 +98,5 @@ impl MetricBlock {
             .flatten()
             .filter(|v| !v.is_nan())
             .count()
-    }
-}
-
-/// Equal to the bit, all NaN alike.
-impl PartialEq for MetricBlock {
-    fn eq(&self, other: &Self) -> bool {
-        let same = |a: &f64, b: &f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-        self.schema == other.schema
-            && self.times == other.times
-            && self.columns.len() == other.columns.len()
-            && self
-                .columns
-                .iter()
-                .zip(&other.columns)
-                .all(|(a, b)| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| same(x, y)))
     }
 }

@@ -24,7 +24,7 @@ pub mod time;
 pub mod unit;
 pub mod verdict;
 
-pub use block::{BlockError, Column, MetricBlock};
+pub use block::{BlockError, Columns, MetricBlock, UnevenColumns};
 pub use change::{Change, ChangeKind};
 pub use component::{ComponentId, ComponentKind, InvalidComponent};
 pub use edge::{Direction, Edge, EdgeObservation, EdgeStats};

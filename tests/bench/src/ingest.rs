@@ -143,7 +143,7 @@ fn messages(trace: &Trace, number: usize) -> anyhow::Result<(HostId, Vec<Arrived
     let mut messages = Vec::with_capacity(SECONDS / BLOCK_SAMPLES);
     let mut sequence = 0;
     for first in (0..SECONDS).step_by(BLOCK_SAMPLES) {
-        let block = player.block(first, BLOCK_SAMPLES);
+        let block = player.block(first, BLOCK_SAMPLES)?;
         let received = received(&block);
         let schema = (first == 0).then(|| Record::Schema(player.schema.clone()));
         let mut batch = wire::RecordBatch::default();

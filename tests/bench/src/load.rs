@@ -48,7 +48,7 @@ impl<'t> Player<'t> {
     }
 
     /// The block of samples from `first` on.
-    pub fn block(&self, first: usize, samples: usize) -> MetricBlock {
+    pub fn block(&self, first: usize, samples: usize) -> anyhow::Result<MetricBlock> {
         let rows = first..first + samples;
         let begin = self.trace.time(self.shift, 0);
         let at = |row| BASE_MILLIS + self.trace.time(self.shift, row) - begin;
@@ -57,14 +57,15 @@ impl<'t> Player<'t> {
                 .map(|row| self.trace.value(values, self.shift, row))
                 .collect()
         };
-        MetricBlock {
+        let columns: Vec<Vec<f64>> = self.trace.series.values().map(column).collect();
+        Ok(MetricBlock {
             schema: self.schema.id(),
             times: rows
                 .clone()
                 .map(|row| Timestamp::from_millis(at(row)))
                 .collect(),
-            columns: self.trace.series.values().map(column).collect(),
-        }
+            columns: columns.try_into()?,
+        })
     }
 }
 
@@ -117,7 +118,7 @@ pub fn filled(
         let begin = Timestamp::from_millis(BASE_MILLIS);
         store.commit(&player.host, EPOCH, vec![(Sequence(1), schema)], begin)?;
         for first in (0..seconds).step_by(BLOCK_SAMPLES) {
-            let block = player.block(first, BLOCK_SAMPLES);
+            let block = player.block(first, BLOCK_SAMPLES)?;
             let at = received(&block);
             let sequence = Sequence((first / BLOCK_SAMPLES) as u64 + 2);
             let incoming = Incoming::Metrics {

@@ -52,8 +52,8 @@ pub fn measure(input: &Input) -> anyhow::Result<Report> {
 }
 
 fn compare(report: &mut Report, trace: &Trace) -> anyhow::Result<()> {
-    let block = Player::new(trace, 0)?.block(0, CHUNK);
-    let samples = (CHUNK * block.columns.len()) as f64;
+    let block = Player::new(trace, 0)?.block(0, CHUNK)?;
+    let samples = (CHUNK * block.columns.width()) as f64;
     let raw: Vec<u8> = block
         .columns
         .iter()
@@ -66,11 +66,7 @@ fn compare(report: &mut Report, trace: &Trace) -> anyhow::Result<()> {
         packed / samples,
         "bytes per sample",
     );
-    let bits: u64 = block
-        .columns
-        .iter()
-        .map(|column| gorilla::bits(column))
-        .sum();
+    let bits: u64 = block.columns.iter().map(gorilla::bits).sum();
     report.figure(
         "Gorilla chunks",
         bits as f64 / 8.0 / samples,

@@ -2,8 +2,9 @@
 
 use firstlook_model::signal::names as n;
 use firstlook_model::{
-    ComponentId, ComponentKind, Direction, EdgeObservation, EdgeStats, Inventory, Listener,
-    MetricBlock, Mount, Record, Schema, Series, Severity, SignalKind, Timestamp, Unit, UnitState,
+    Columns, ComponentId, ComponentKind, Direction, EdgeObservation, EdgeStats, Inventory,
+    Listener, MetricBlock, Mount, Record, Schema, Series, Severity, SignalKind, Timestamp, Unit,
+    UnitState,
 };
 
 use crate::world::{SimEdge, World, service};
@@ -32,7 +33,7 @@ impl World {
         let block = MetricBlock {
             schema: schema.id(),
             times: vec![at],
-            columns: values.into_iter().map(|v| vec![v]).collect(),
+            columns: Columns::from_row(values),
         };
         if self.secs % 60 == 1 {
             self.send(host, Record::Schema(schema));

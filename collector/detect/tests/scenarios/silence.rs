@@ -2,7 +2,7 @@
 
 use firstlook_detect::Detector;
 use firstlook_model::symptom::kinds;
-use firstlook_model::{ActiveState, Loss, MetricBlock, Record, SchemaId, Timestamp};
+use firstlook_model::{ActiveState, Columns, Loss, MetricBlock, Record, SchemaId, Timestamp};
 
 use crate::world::{APP, DB, EDGE, START, World, id};
 
@@ -151,7 +151,7 @@ fn blocks_without_a_schema_or_of_another_shape_are_counted() {
     let block = |schema| MetricBlock {
         schema,
         times: vec![Timestamp::from_secs(START)],
-        columns: vec![vec![1.0]],
+        columns: Columns::from_row(vec![1.0]),
     };
     detector.observe_block(host, &block(SchemaId(1)));
     assert_eq!(detector.refused().unknown_schema, 1);

@@ -177,7 +177,7 @@ impl Inner {
             .filter_map(|value| {
                 let series = self.schema(view, host, value.block.schema)?;
                 let block = value.block;
-                (series.len() == block.columns.len()).then_some(Part { series, block })
+                (series.len() == block.columns.width()).then_some(Part { series, block })
             })
             .collect()
     }

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use firstlook_model::{
-    ActiveState, Direction, EdgeObservation, EdgeStats, Inventory, Loss, SchemaId, UnitState,
+    ActiveState, Columns, Direction, EdgeObservation, EdgeStats, Inventory, Loss, SchemaId,
+    UnitState,
 };
 
 use super::*;
@@ -124,7 +125,7 @@ fn a_block_that_spans_a_suspended_night_is_found_on_both_sides() {
     let night = MetricBlock {
         schema: schema.id(),
         times: vec![at(0), at(1), at(30_000)],
-        columns: vec![vec![1.0, f64::NAN, 3.0]],
+        columns: vec![vec![1.0, f64::NAN, 3.0]].try_into().unwrap(),
     };
     let batch = vec![
         (Sequence(1), Incoming::Other(Record::Schema(schema))),
@@ -424,7 +425,7 @@ fn a_block_of_another_width_than_its_schema_is_left_out() {
     let lying = MetricBlock {
         schema: schema.id(),
         times: vec![at(0)],
-        columns: vec![vec![1.0]; 5],
+        columns: Columns::from_row(vec![1.0; 5]),
     };
     let unknown = MetricBlock {
         schema: SchemaId(5),

@@ -1,6 +1,6 @@
 //! The encoding that `block.rs` describes.
 
-use super::{BLOCK_BODY_LIMIT_BYTES, BLOCK_TIMES_LIMIT, Column, MetricBlock};
+use super::{BLOCK_BODY_LIMIT_BYTES, BLOCK_TIMES_LIMIT, Columns, MetricBlock};
 use crate::compression;
 use crate::id::SchemaId;
 use crate::signal::SERIES_LIMIT;
@@ -24,7 +24,7 @@ pub enum BlockError {
     #[error("block has {0} times: 1 to {BLOCK_TIMES_LIMIT} strictly rising ones are allowed")]
     Times(usize),
     /// More columns than a host may have, or of another length than the times.
-    #[error("block has {0} columns of unequal length or over {SERIES_LIMIT}")]
+    #[error("block has {0} columns, over {SERIES_LIMIT} or not as long as its times")]
     Columns(usize),
     /// Written by something else, or by a newer version.
     #[error("block version {0} is not known")]
@@ -42,13 +42,14 @@ pub enum BlockError {
 
 pub(super) fn encode(block: &MetricBlock, level: i32) -> Result<Vec<u8>, BlockError> {
     check_shape(block)?;
-    let mut body = Vec::with_capacity(64 + block.columns.len() * (4 + block.times.len()));
+    let width = block.columns.width();
+    let mut body = Vec::with_capacity(64 + width * (4 + block.times.len()));
     body.extend_from_slice(&block.schema.0.to_le_bytes());
     put_varint(&mut body, block.times.len() as u64);
     put_times(&mut body, &block.times);
-    put_varint(&mut body, block.columns.len() as u64);
+    put_varint(&mut body, width as u64);
     let tags_at = body.len();
-    body.resize(tags_at + block.columns.len(), NONE);
+    body.resize(tags_at + width, NONE);
     for (index, column) in block.columns.iter().enumerate() {
         body[tags_at + index] = put_column(&mut body, column);
     }
@@ -70,9 +71,11 @@ fn check_shape(block: &MetricBlock) -> Result<(), BlockError> {
     if block.times.is_empty() || block.times.len() > BLOCK_TIMES_LIMIT || !rising {
         return Err(BlockError::Times(block.times.len()));
     }
-    let even = block.columns.iter().all(|c| c.len() == block.times.len());
-    if !even || block.columns.len() > SERIES_LIMIT {
-        return Err(BlockError::Columns(block.columns.len()));
+    let width = block.columns.width();
+    // Without columns there are no rows to count.
+    let even = width == 0 || block.columns.rows() == block.times.len();
+    if !even || width > SERIES_LIMIT {
+        return Err(BlockError::Columns(width));
     }
     Ok(())
 }
@@ -92,7 +95,7 @@ fn put_times(body: &mut Vec<u8>, times: &[Timestamp]) {
 }
 
 /// Appends the values and returns the tag.
-fn put_column(body: &mut Vec<u8>, column: &Column) -> u8 {
+fn put_column(body: &mut Vec<u8>, column: &[f64]) -> u8 {
     let present = column.iter().filter(|v| !v.is_nan()).count();
     if present == 0 {
         return NONE;
@@ -134,63 +137,25 @@ fn scaled(value: f64, scale: f64) -> Option<i64> {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<MetricBlock, BlockError> {
-    let mut block = MetricBlock {
-        schema: SchemaId::default(),
-        times: Vec::new(),
-        columns: Vec::new(),
-    };
-    match decode_onto(&mut block, bytes)? {
-        Some(fresh) => Ok(fresh),
-        None => Ok(block),
-    }
-}
-
-pub(super) fn decode_onto(
-    block: &mut MetricBlock,
-    bytes: &[u8],
-) -> Result<Option<MetricBlock>, BlockError> {
     let body = take_body(bytes)?;
     let mut reader = Reader(&body);
     let schema = SchemaId(u64::from_le_bytes(reader.array("schema id")?));
     let times = take_times(&mut reader)?;
-    let count = reader.length("columns")?;
-    if count > SERIES_LIMIT {
-        return Err(BlockError::Columns(count));
+    let width = reader.length("columns")?;
+    if width > SERIES_LIMIT {
+        return Err(BlockError::Columns(width));
     }
-    let tags = reader.take(count, "tags")?;
-    let follows = block.schema == schema
-        && block.columns.len() == count
-        && block.times.last() < times.first()
-        && block.times.len() + times.len() <= BLOCK_TIMES_LIMIT;
-    if block.times.is_empty() || !follows {
-        let mut columns = Vec::with_capacity(count);
-        for tag in tags {
-            let mut column = Vec::with_capacity(times.len());
-            take_column(&mut reader, *tag, times.len(), &mut column)?;
-            columns.push(column);
-        }
-        reader.end()?;
-        return Ok(Some(MetricBlock {
-            schema,
-            times,
-            columns,
-        }));
+    let tags = reader.take(width, "tags")?;
+    let mut values = Vec::with_capacity(width * times.len());
+    for tag in tags {
+        take_column(&mut reader, *tag, times.len(), &mut values)?;
     }
-    let rows = block.times.len();
-    let outcome = tags
-        .iter()
-        .zip(&mut block.columns)
-        .try_for_each(|(tag, column)| take_column(&mut reader, *tag, times.len(), column))
-        .and_then(|()| reader.end());
-    match outcome {
-        Ok(()) => block.times.extend(times),
-        // All or nothing.
-        Err(_) => block
-            .columns
-            .iter_mut()
-            .for_each(|column| column.truncate(rows)),
-    }
-    outcome.map(|()| None)
+    reader.end()?;
+    Ok(MetricBlock {
+        schema,
+        columns: Columns::from_values(values, width, times.len()),
+        times,
+    })
 }
 
 fn take_body(bytes: &[u8]) -> Result<Vec<u8>, BlockError> {
@@ -232,34 +197,50 @@ fn take_times(reader: &mut Reader<'_>) -> Result<Vec<Timestamp>, BlockError> {
     Ok(times.into_iter().map(Timestamp::from_millis).collect())
 }
 
-/// Reads a column of `times` values onto the end of `column`.
+/// Reads a column of `times` values onto the end of `values`.
+#[inline]
 fn take_column(
     reader: &mut Reader<'_>,
     tag: u8,
     times: usize,
-    column: &mut Column,
+    values: &mut Vec<f64>,
 ) -> Result<(), BlockError> {
-    let start = column.len();
-    let kind = tag & !HAS_GAPS;
-    if tag == CONSTANT {
-        let value = f64::from_le_bytes(reader.array("constant")?);
-        column.resize(start + times, value);
-        return Ok(());
+    match tag {
+        NONE => values.resize(values.len() + times, f64::NAN),
+        CONSTANT => {
+            let value = f64::from_le_bytes(reader.array("constant")?);
+            values.resize(values.len() + times, value);
+        }
+        RAW => {
+            let (raw, _) = reader.take(8 * times, "raw")?.as_chunks::<8>();
+            values.extend(raw.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+        }
+        tag if tag & HAS_GAPS == 0 => {
+            let (scale, mut whole) = (scale(tag)?, 0i64);
+            for _ in 0..times {
+                whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
+                values.push(whole as f64 / scale);
+            }
+        }
+        tag => take_gappy_column(reader, tag & !HAS_GAPS, times, values)?,
     }
-    column.resize(start + times, f64::NAN);
-    if tag == NONE {
-        return Ok(());
-    }
-    let bitmap = match tag & HAS_GAPS {
-        0 => None,
-        _ => Some(reader.take(times.div_ceil(8), "bitmap")?),
-    };
-    let present = |index: usize| bitmap.is_none_or(|bits| bits[index / 8] >> (index % 8) & 1 == 1);
-    let slots = column[start..]
+    Ok(())
+}
+
+fn take_gappy_column(
+    reader: &mut Reader<'_>,
+    kind: u8,
+    times: usize,
+    values: &mut Vec<f64>,
+) -> Result<(), BlockError> {
+    let start = values.len();
+    values.resize(start + times, f64::NAN);
+    let bitmap = reader.take(times.div_ceil(8), "bitmap")?;
+    let slots = values[start..]
         .iter_mut()
         .enumerate()
-        .filter(|(i, _)| present(*i))
-        .map(|(_, v)| v);
+        .filter(|(index, _)| bitmap[index / 8] >> (index % 8) & 1 == 1)
+        .map(|(_, slot)| slot);
     if kind == CONSTANT {
         let value = f64::from_le_bytes(reader.array("constant")?);
         slots.for_each(|slot| *slot = value);
@@ -268,17 +249,21 @@ fn take_column(
             *slot = f64::from_le_bytes(reader.array("raw")?);
         }
     } else {
-        let (_, scale) = SCALES
-            .into_iter()
-            .find(|(tag, _)| *tag == kind)
-            .ok_or(BlockError::Malformed("tag"))?;
-        let mut whole = 0i64;
+        let (scale, mut whole) = (scale(kind)?, 0i64);
         for slot in slots {
             whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
             *slot = whole as f64 / scale;
         }
     }
     Ok(())
+}
+
+/// What whole numbers of this kind are divided by.
+fn scale(kind: u8) -> Result<f64, BlockError> {
+    let known = SCALES.into_iter().find(|(tag, _)| *tag == kind);
+    known
+        .map(|(_, scale)| scale)
+        .ok_or(BlockError::Malformed("tag"))
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -299,7 +284,17 @@ impl<'a> Reader<'a> {
             .map_err(|_| BlockError::Malformed(at))
     }
 
+    #[inline]
     fn varint(&mut self, at: &'static str) -> Result<u64, BlockError> {
+        // Most differences fit one byte.
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(at)
+    }
+
+    fn long_varint(&mut self, at: &'static str) -> Result<u64, BlockError> {
         let mut value = 0u64;
         for (index, byte) in self.0.iter().take(10).enumerate() {
             let bits = u64::from(byte & 0x7f);
@@ -348,7 +343,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn block(start: i64, steps: &[u16], columns: Vec<Column>) -> MetricBlock {
+    fn block(start: i64, steps: &[u16], columns: Vec<Vec<f64>>) -> MetricBlock {
         let mut at = start;
         let times = steps
             .iter()
@@ -360,8 +355,16 @@ mod tests {
         MetricBlock {
             schema: SchemaId(7),
             times,
-            columns,
+            columns: columns.try_into().unwrap(),
         }
+    }
+
+    /// A block with this body.
+    fn packed(body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend(zstd::bulk::compress(body, 1).unwrap());
+        bytes
     }
 
     fn sample() -> impl Strategy<Value = f64> {
@@ -390,7 +393,7 @@ mod tests {
         }
 
         #[test]
-        fn any_blocks_decoded_onto_one_another_join_or_stay_apart(
+        fn any_blocks_join_where_they_continue_one_another_and_stay_apart_elsewhere(
             first in (1usize..20).prop_flat_map(|n| (
                 proptest::collection::vec(any::<u16>(), n),
                 proptest::collection::vec(proptest::collection::vec(sample(), n), 3),
@@ -400,28 +403,37 @@ mod tests {
                 proptest::collection::vec(proptest::collection::vec(sample(), n), 3),
             )),
             start in 0i64..2_000_000,
-            cut in any::<usize>(),
         ) {
-            let one = block(0, &first.0, first.1);
-            let two = block(start, &second.0, second.1);
-            let bytes = two.encode(1).unwrap();
+            let one = block(0, &first.0, first.1.clone());
+            let two = block(start, &second.0, second.1.clone());
             let mut joined = one.clone();
-            let damaged = joined.decode_onto(&bytes[..cut % bytes.len()]);
-            prop_assert!(damaged.is_err());
-            prop_assert_eq!(&joined, &one);
-            let apart = joined.decode_onto(&bytes).unwrap();
+            let apart = joined.append(two.clone());
             if one.times.last() < two.times.first() {
                 prop_assert!(apart.is_none());
-                prop_assert_eq!(&joined.times, &[one.times, two.times].concat());
-                for (index, column) in joined.columns.iter().enumerate() {
-                    let parts = [one.columns[index].clone(), two.columns[index].clone()].concat();
-                    prop_assert!(column.iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())));
-                    prop_assert_eq!(column.len(), parts.len());
-                }
+                let rows = one.times.len();
+                prop_assert_eq!(joined.slice(0..rows), one);
+                prop_assert_eq!(joined.slice(rows..joined.times.len()), two);
+                let columns = first.1.iter().zip(&second.1).map(|(a, b)| [&a[..], &b[..]].concat());
+                let whole = Columns::try_from(columns.collect::<Vec<_>>()).unwrap();
+                prop_assert_eq!(&joined.columns, &whole);
+                // Room behind its columns is not written.
+                let plain = MetricBlock { columns: whole, ..joined.clone() };
+                prop_assert_eq!(joined.encode(1).unwrap(), plain.encode(1).unwrap());
             } else {
                 prop_assert_eq!(apart, Some(two));
                 prop_assert_eq!(joined, one);
             }
+        }
+
+        #[test]
+        fn bodies_cut_short_are_refused(
+            columns in proptest::collection::vec(proptest::collection::vec(sample(), 9), 1..6),
+            cut in any::<usize>(),
+        ) {
+            let whole = block(0, &[3; 9], columns).encode(1).unwrap();
+            let body = take_body(&whole).unwrap();
+            prop_assert!(MetricBlock::decode(&packed(&body[..cut % body.len()])).is_err());
+            prop_assert!(MetricBlock::decode(&packed(&[&body[..], &[0]].concat())).is_err());
         }
 
         #[test]
@@ -431,20 +443,63 @@ mod tests {
 
         #[test]
         fn hostile_bodies_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut bytes = vec![VERSION];
-            bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
-            bytes.extend(zstd::bulk::compress(&body, 1).unwrap());
-            let _ = MetricBlock::decode(&bytes);
+            let _ = MetricBlock::decode(&packed(&body));
         }
     }
 
     #[test]
     fn counters_in_ticks_cost_about_a_byte_before_compression() {
-        let values: Column = (0..60).map(|i| 1_234.56 + f64::from(i) * 0.25).collect();
+        let values: Vec<f64> = (0..60).map(|i| 1_234.56 + f64::from(i) * 0.25).collect();
         let mut body = Vec::new();
         let tag = put_column(&mut body, &values);
         assert_eq!(tag, 3);
         assert!(body.len() < 70, "{} bytes", body.len());
+    }
+
+    /// One column of every kind, with gaps and without, byte for byte as version 1 is written.
+    #[test]
+    fn version_1_is_written_and_read_as_it_always_was() {
+        let gap = f64::NAN;
+        let columns = vec![
+            vec![gap, gap, gap],
+            vec![0.5, 0.5, 0.5],
+            vec![7.0, 300.0, 299.0],
+            vec![0.25, 0.5, 0.75],
+            vec![0.000_001, 0.000_003, 0.0],
+            vec![0.1 + 0.2, 1.0, 2.0],
+            vec![gap, 2.5, 2.5],
+            vec![1.0, gap, 3.0],
+            vec![0.1 + 0.2, gap, 2.0],
+        ];
+        let block = block(1_000, &[0, 999, 1_009], columns);
+        let body = take_body(&block.encode(1).unwrap()).unwrap();
+        let mut expected = vec![7, 0, 0, 0, 0, 0, 0, 0, 3];
+        // Zigzag: 1001, then steps of 1000 and 1010 as differences of steps.
+        expected.extend([0xd2, 0x0f, 0xd0, 0x0f, 20]);
+        expected.extend([9, 0, 1, 2, 3, 4, 5, 0x81, 0x82, 0x85]);
+        expected.extend(0.5f64.to_le_bytes());
+        expected.extend([14, 0xca, 0x04, 1]);
+        expected.extend([50, 50, 50]);
+        expected.extend([2, 4, 5]);
+        [0.1 + 0.2, 1.0, 2.0]
+            .iter()
+            .for_each(|v: &f64| expected.extend(v.to_le_bytes()));
+        expected.push(0b110);
+        expected.extend(2.5f64.to_le_bytes());
+        expected.extend([0b101, 2, 4]);
+        expected.push(0b101);
+        [0.1 + 0.2, 2.0]
+            .iter()
+            .for_each(|v: &f64| expected.extend(v.to_le_bytes()));
+        assert_eq!(body, expected);
+        assert_eq!(MetricBlock::decode(&packed(&body)).unwrap(), block);
+    }
+
+    #[test]
+    fn columns_not_as_long_as_the_times_are_refused() {
+        let mut block = block(0, &[1, 1], vec![vec![1.0, 2.0]]);
+        block.columns = Columns::from_row(vec![1.0]);
+        assert!(matches!(block.encode(1), Err(BlockError::Columns(1))));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use firstlook_model::block::MetricBlock;
 use firstlook_model::unit::ActiveState;
 use firstlook_model::{
-    ChangeKind, ComponentId, Direction, EdgeObservation, EdgeStats, Inventory, Listener, LogBlock,
-    LogEntry, LogSource, LogTemplate, Mount, Schema, SchemaId, Series, Severity, SignalKind,
-    TemplateId, Unit,
+    ChangeKind, Columns, ComponentId, Direction, EdgeObservation, EdgeStats, Inventory, Listener,
+    LogBlock, LogEntry, LogSource, LogTemplate, Mount, Schema, SchemaId, Series, Severity,
+    SignalKind, TemplateId, Unit,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -167,7 +167,7 @@ fn metrics() -> impl Strategy<Value = Record> {
         Record::Metrics(MetricBlock {
             schema: SchemaId(3),
             times: vec![Timestamp::from_secs(9)],
-            columns: values.into_iter().map(|v| vec![v]).collect(),
+            columns: Columns::from_row(values),
         })
     })
 }
