@@ -51,7 +51,7 @@ fn lines(text: &str, position: &[u8]) -> Lines {
 fn records(journal: &Journal) -> Vec<Record> {
     let read = journal.read_after(Sequence(0), usize::MAX).unwrap();
     read.iter()
-        .map(|(_, bytes)| decode_record(bytes).unwrap().0)
+        .map(|(_, bytes)| decode_record(bytes.clone().into()).unwrap().0)
         .collect()
 }
 

@@ -242,7 +242,7 @@ fn convert(host: &HostId, record: wire::SequencedRecord) -> Incoming {
         raw: record.record.clone(),
         fault,
     };
-    match decode_record(&record.record) {
+    match decode_record(record.record.clone()) {
         Ok((decoded, raw)) => match stranger(host, &decoded) {
             Some(other) => refused(format!("it names {other}, which is not of this host")),
             None => Incoming {

@@ -51,7 +51,8 @@ impl HostRow {
 
     /// One version byte, then epoch, sequence and received time of each journal, 8 bytes each, little-endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = Vec::with_capacity(1 + 24 * self.0.len());
+        bytes.push(VERSION);
         for row in &self.0 {
             bytes.extend(row.epoch.0.to_le_bytes());
             bytes.extend(row.sequence.0.to_le_bytes());

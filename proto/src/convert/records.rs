@@ -1,5 +1,6 @@
 //! Records, units, changes and losses.
 
+use bytes::Bytes;
 use firstlook_model::record::RECORD_LIMIT_BYTES;
 use firstlook_model::{Change, Loss, MetricBlock, Record, Timestamp, UnitState};
 use prost::Message;
@@ -40,11 +41,11 @@ pub fn encode_record(record: &Record) -> Result<Vec<u8>, InvalidMessage> {
     Ok(bytes)
 }
 
-/// Decodes and checks a record. For metrics also gives the block's bytes as they came.
+/// Decodes and checks a record. For metrics also gives the block's bytes as they came, a part of `bytes`.
 ///
 /// # Errors
 /// [`InvalidMessage`] for anything that [`encode_record`] does not write.
-pub fn decode_record(bytes: &[u8]) -> Result<(Record, Option<bytes::Bytes>), InvalidMessage> {
+pub fn decode_record(bytes: Bytes) -> Result<(Record, Option<Bytes>), InvalidMessage> {
     check_length(bytes.len())?;
     let record =
         wire::Record::decode(bytes).map_err(|e| InvalidMessage::Undecodable("a record", e))?;

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use firstlook_detect::{DetectConfig, Detector};
 use firstlook_model::{HostId, Record, Sequence, Timestamp};
 use firstlook_proto::convert::{decode_record, encode_record};
@@ -22,9 +23,9 @@ const SECONDS: usize = 240;
 /// Sessions served at once: their commits share a sync of the disk.
 const SESSIONS: usize = 20;
 
-/// A message as it came off the wire.
+/// A message as it came off the wire: in a buffer of its own, of which decoding takes parts without copying.
 struct Arrived {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     received: Timestamp,
 }
 
@@ -121,10 +122,10 @@ fn serve(
             let Some(arrived) = all.get(index) else {
                 continue;
             };
-            let batch = wire::RecordBatch::decode(arrived.bytes.as_slice())?;
+            let batch = wire::RecordBatch::decode(arrived.bytes.clone())?;
             let mut records = Vec::with_capacity(batch.records.len());
             for record in batch.records {
-                let (decoded, bytes) = decode_record(&record.record)?;
+                let (decoded, bytes) = decode_record(record.record)?;
                 records.push((Sequence(record.sequence), Incoming::new(decoded, bytes)));
             }
             let committed = store.commit(host, EPOCH, records, arrived.received)?;
@@ -154,7 +155,7 @@ fn messages(trace: &Trace, number: usize) -> anyhow::Result<(HostId, Vec<Arrived
                 record: encode_record(&record)?.into(),
             });
         }
-        let bytes = batch.encode_to_vec();
+        let bytes = batch.encode_to_vec().into();
         messages.push(Arrived { bytes, received });
     }
     Ok((player.host, messages))

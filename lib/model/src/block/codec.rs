@@ -146,9 +146,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<MetricBlock, BlockError> {
         return Err(BlockError::Columns(width));
     }
     let tags = reader.take(width, "tags")?;
-    let mut values = Vec::with_capacity(width * times.len());
-    for tag in tags {
-        take_column(&mut reader, *tag, times.len(), &mut values)?;
+    let mut values = vec![f64::NAN; width * times.len()];
+    for (tag, column) in tags.iter().zip(values.chunks_exact_mut(times.len())) {
+        take_column(&mut reader, *tag, column)?;
     }
     reader.end()?;
     Ok(MetricBlock {
@@ -197,63 +197,47 @@ fn take_times(reader: &mut Reader<'_>) -> Result<Vec<Timestamp>, BlockError> {
     Ok(times.into_iter().map(Timestamp::from_millis).collect())
 }
 
-/// Reads a column of `times` values onto the end of `values`.
+/// Reads a column onto `values`, which are all NaN.
 #[inline]
-fn take_column(
-    reader: &mut Reader<'_>,
-    tag: u8,
-    times: usize,
-    values: &mut Vec<f64>,
-) -> Result<(), BlockError> {
+fn take_column(reader: &mut Reader<'_>, tag: u8, values: &mut [f64]) -> Result<(), BlockError> {
     match tag {
-        NONE => values.resize(values.len() + times, f64::NAN),
-        CONSTANT => {
-            let value = f64::from_le_bytes(reader.array("constant")?);
-            values.resize(values.len() + times, value);
-        }
-        RAW => {
-            let (raw, _) = reader.take(8 * times, "raw")?.as_chunks::<8>();
-            values.extend(raw.iter().map(|bytes| f64::from_le_bytes(*bytes)));
-        }
-        tag if tag & HAS_GAPS == 0 => {
-            let (scale, mut whole) = (scale(tag)?, 0i64);
-            for _ in 0..times {
-                whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
-                values.push(whole as f64 / scale);
+        NONE => {}
+        CONSTANT => values.fill(f64::from_le_bytes(reader.array("constant")?)),
+        tag if tag & HAS_GAPS == 0 => take_values(reader, tag, values.iter_mut())?,
+        tag => {
+            let bitmap = reader.take(values.len().div_ceil(8), "bitmap")?;
+            let present = |index: usize| bitmap[index / 8] >> (index % 8) & 1 == 1;
+            let slots = values.iter_mut().enumerate();
+            let slots = slots.filter(|(index, _)| present(*index)).map(|(_, v)| v);
+            match tag & !HAS_GAPS {
+                CONSTANT => {
+                    let value = f64::from_le_bytes(reader.array("constant")?);
+                    slots.for_each(|slot| *slot = value);
+                }
+                kind => take_values(reader, kind, slots)?,
             }
         }
-        tag => take_gappy_column(reader, tag & !HAS_GAPS, times, values)?,
     }
     Ok(())
 }
 
-fn take_gappy_column(
+/// Reads one value into each slot.
+#[inline]
+fn take_values<'v>(
     reader: &mut Reader<'_>,
     kind: u8,
-    times: usize,
-    values: &mut Vec<f64>,
+    slots: impl Iterator<Item = &'v mut f64>,
 ) -> Result<(), BlockError> {
-    let start = values.len();
-    values.resize(start + times, f64::NAN);
-    let bitmap = reader.take(times.div_ceil(8), "bitmap")?;
-    let slots = values[start..]
-        .iter_mut()
-        .enumerate()
-        .filter(|(index, _)| bitmap[index / 8] >> (index % 8) & 1 == 1)
-        .map(|(_, slot)| slot);
-    if kind == CONSTANT {
-        let value = f64::from_le_bytes(reader.array("constant")?);
-        slots.for_each(|slot| *slot = value);
-    } else if kind == RAW {
+    if kind == RAW {
         for slot in slots {
             *slot = f64::from_le_bytes(reader.array("raw")?);
         }
-    } else {
-        let (scale, mut whole) = (scale(kind)?, 0i64);
-        for slot in slots {
-            whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
-            *slot = whole as f64 / scale;
-        }
+        return Ok(());
+    }
+    let (scale, mut whole) = (scale(kind)?, 0i64);
+    for slot in slots {
+        whole = whole.wrapping_add(unzigzag(reader.varint("values")?));
+        *slot = whole as f64 / scale;
     }
     Ok(())
 }

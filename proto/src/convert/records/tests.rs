@@ -176,14 +176,14 @@ proptest! {
     #[test]
     fn any_record_reads_back(record in prop_oneof![schema(), logs(), edges(), facts(), metrics()]) {
         let bytes = encode_record(&record).unwrap();
-        let (read, raw) = decode_record(&bytes).unwrap();
+        let (read, raw) = decode_record(bytes.into()).unwrap();
         prop_assert_eq!(raw.is_some(), matches!(record, Record::Metrics(_)));
         prop_assert_eq!(read, record);
     }
 
     #[test]
     fn hostile_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
-        let _ = decode_record(&bytes);
+        let _ = decode_record(bytes.into());
     }
 
     #[test]
@@ -197,7 +197,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let _ = decode_record(&bytes);
+        let _ = decode_record(bytes.into());
     }
 }
 
@@ -205,7 +205,7 @@ proptest! {
 fn a_record_over_the_limit_is_refused_before_it_is_decoded() {
     let bytes = vec![0u8; RECORD_LIMIT_BYTES + 1];
     assert!(matches!(
-        decode_record(&bytes),
+        decode_record(bytes.into()),
         Err(InvalidMessage::TooLong { .. })
     ));
 }
@@ -226,7 +226,7 @@ fn an_entry_that_names_no_component_is_refused() {
     }
     .encode_to_vec();
     assert!(matches!(
-        decode_record(&bytes),
+        decode_record(bytes.into()),
         Err(InvalidMessage::Missing(_))
     ));
 }
