@@ -8,7 +8,6 @@
 //! The engine underneath is fjall, known to `engine.rs` alone. Calls block; a handle is cheap to clone and
 //! may be shared.
 
-mod attempts;
 mod engine;
 mod index;
 mod state;
@@ -18,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use firstlook_model::{Epoch, RecordClass, Sequence};
+use firstlook_runtime::damage::{self, Attempt};
 
-use crate::attempts::Attempt;
 use crate::state::State;
 pub use crate::state::{Shed, ShedCount};
 
@@ -287,31 +286,16 @@ fn settle(
     match opened {
         Ok(state) => Ok((state, None)),
         Err(state::OpenError::Damaged(what)) => {
-            let aside = set_aside(folder)?;
+            let aside = damage::set_aside(folder).map_err(|source| JournalError::Folder {
+                path: folder.to_owned(),
+                source,
+            })?;
             tracing::error!(folder = %folder.display(), aside = %aside.display(), what, "journal is damaged and was set aside");
             let state = State::open(folder, config).map_err(JournalError::from)?;
             Ok((state, Some(aside)))
         }
         Err(other) => Err(other.into()),
     }
-}
-
-/// Renames a damaged folder to the first free `<folder>.corrupt-<n>`.
-fn set_aside(folder: &Path) -> Result<PathBuf, JournalError> {
-    let name = |n: u32| {
-        let mut name = folder.as_os_str().to_owned();
-        name.push(format!(".corrupt-{n}"));
-        PathBuf::from(name)
-    };
-    let free = (1..)
-        .map(name)
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| name(0));
-    std::fs::rename(folder, &free).map_err(|source| JournalError::Folder {
-        path: folder.to_owned(),
-        source,
-    })?;
-    Ok(free)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod damage;
 pub mod files;
 pub mod notify;
 pub mod queue;
