@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("firstlook-ingest", &["model", "proto", "runtime"]),
     ("firstlook-enrol", &["model", "proto", "runtime"]),
-    ("firstlook-store", &["model"]),
+    ("firstlook-store", &["model", "runtime"]),
     ("firstlook-detect", &["model"]),
     ("firstlook-diagnose", &["model"]),
     ("firstlook-incident", &["model"]),
