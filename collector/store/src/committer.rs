@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_caller_of_a_group_hears_that_it_failed() {
-        let slow = slow(|| Err(EngineError("disk full".to_owned())));
+        let slow = slow(|| Err(EngineError::panicked()));
         let commit = || slow.committer.write(Vec::new());
         thread::scope(|scope| {
             let mut callers = vec![scope.spawn(commit)];

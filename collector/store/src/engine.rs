@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use crate::config::JOURNAL_LIMIT_BYTES;
 use crate::error::EngineError;
+use crate::opening::Suspicion;
 use crate::{StoreConfig, StoreError};
 
 /// Journal files beyond their limit are flushed; three quarters leave room for the one being written.
@@ -26,6 +28,12 @@ pub(crate) struct Table(Keyspace);
 impl Table {
     pub(crate) fn name(&self) -> &str {
         self.0.name()
+    }
+
+    /// Where its files are.
+    #[cfg(test)]
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
     }
 
     /// Bytes on disk, without what only the journal holds yet.
@@ -62,7 +70,10 @@ pub(crate) enum Shape {
 
 /// The engine.
 #[derive(Clone)]
-pub(crate) struct Engine(Database);
+pub(crate) struct Engine {
+    database: Database,
+    suspicion: Arc<Suspicion>,
+}
 
 impl Engine {
     pub(crate) fn open(path: &Path, config: &StoreConfig) -> Result<Self, StoreError> {
@@ -75,43 +86,45 @@ impl Engine {
             .max_journaling_size(JOURNAL_BYTES)
             .journal_compression(fjall::CompressionType::None)
             .worker_threads(2);
-        let damaged = |what: String| StoreError::Damaged {
-            path: path.to_owned(),
-            what,
-        };
-        // The engine asserts on some damage; that must not take the collector down without a word.
-        match catch_unwind(AssertUnwindSafe(|| builder.open())) {
-            Ok(Ok(database)) => Ok(Self(database)),
-            Ok(Err(fjall::Error::Locked)) => Err(StoreError::Locked {
+        if let Some(what) = lost_marker(path) {
+            return Err(StoreError::Damaged {
                 path: path.to_owned(),
-            }),
-            Ok(Err(fjall::Error::Io(source))) if refused(&source) => Err(StoreError::Directory {
-                path: path.to_owned(),
-                source,
-            }),
-            Ok(Err(error)) => Err(damaged(EngineError::from(error).to_string())),
-            Err(_) => Err(damaged("its files contradict each other".to_owned())),
+                what,
+            });
         }
+        let database = builder.open().map_err(|error| match error {
+            fjall::Error::Locked => StoreError::Locked {
+                path: path.to_owned(),
+            },
+            other => EngineError::from(other).at_opening(path),
+        })?;
+        Ok(Self {
+            database,
+            suspicion: Arc::new(Suspicion::of(path)),
+        })
     }
 
     /// Opens a table, making it if it is not there.
     pub(crate) fn table(&self, name: &str, shape: Shape) -> Result<Table, EngineError> {
-        Ok(Table(self.0.keyspace(name, || options(shape))?))
+        Ok(Table(self.database.keyspace(name, || options(shape))?))
     }
 
     pub(crate) fn table_names(&self) -> Vec<String> {
-        let names = self.0.list_keyspace_names();
+        let names = self.database.list_keyspace_names();
         names.iter().map(|name| name.to_string()).collect()
     }
 
     /// Forgets a table; its files go when the last reader has ended.
     pub(crate) fn drop_table(&self, table: Table) -> Result<(), EngineError> {
-        Ok(self.0.delete_keyspace(table.0)?)
+        Ok(self.database.delete_keyspace(table.0)?)
     }
 
-    /// Writes all or nothing, durable on return.
+    /// Writes all or nothing, durable on return. Once it failed it fails for ever.
     pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), EngineError> {
-        let mut batch = self.0.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for write in writes {
             match write {
                 Write::Put(table, key, value) => {
@@ -121,21 +134,62 @@ impl Engine {
                 Write::Remove(table, key) => batch.remove(&table.0, key),
             }
         }
-        Ok(batch.commit()?)
+        calm(|| batch.commit()).inspect_err(|_| self.suspicion.note())
+    }
+
+    /// Whether a write failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.suspicion.is_noted()
     }
 
     /// Everything as it stands now, whatever is written later.
     pub(crate) fn view(&self) -> View {
-        View(self.0.snapshot())
+        View(self.database.snapshot())
     }
 }
 
-fn refused(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull
-    )
+/// What the engine would take for a table that was never finished, and delete: one with contents whose marker is lost.
+/// Without that of the first folder, which names the others, it would delete them all.
+fn lost_marker(path: &Path) -> Option<String> {
+    let folders = path.join("keyspaces");
+    let tables = std::fs::read_dir(&folders).ok()?.flatten();
+    let tables: Vec<_> = tables.map(|entry| entry.path()).collect();
+    let has_contents = |table: &Path| {
+        ["tables", "blobs"].iter().any(|part| {
+            std::fs::read_dir(table.join(part)).is_ok_and(|mut files| files.next().is_some())
+        })
+    };
+    let mut lost = tables
+        .into_iter()
+        .filter(|table| has_contents(table))
+        .flat_map(|table| [table.join("current"), folders.join("0/current")])
+        .filter(|marker| !marker.exists());
+    lost.next()
+        .map(|marker| format!("{} is missing", marker.display()))
+}
+
+/// The engine asserts on some damage; that must not take a thread down without a word.
+fn calm<T>(work: impl FnOnce() -> Result<T, fjall::Error>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(EngineError::panicked()),
+    }
+}
+
+/// Entries of an iterator of the engine's, which ends where the engine panics.
+fn calmly<T>(
+    mut entries: fjall::Iter,
+    read: impl Fn(fjall::Guard) -> Result<T, fjall::Error>,
+) -> impl Iterator<Item = Result<T, EngineError>> {
+    let mut sound = true;
+    std::iter::from_fn(move || {
+        if !sound {
+            return None;
+        }
+        let next = calm(|| entries.next().map(&read).transpose());
+        sound = !next.as_ref().is_err_and(EngineError::is_panic);
+        next.transpose()
+    })
 }
 
 fn options(shape: Shape) -> KeyspaceCreateOptions {
@@ -158,7 +212,7 @@ pub(crate) type Bytes = fjall::Slice;
 
 impl View {
     pub(crate) fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.0.get(&table.0, key)?)
+        calm(|| self.0.get(&table.0, key))
     }
 
     /// Entries of a range of keys, in order.
@@ -167,9 +221,7 @@ impl View {
         table: &Table,
         keys: Range<Vec<u8>>,
     ) -> impl Iterator<Item = Result<(Bytes, Bytes), EngineError>> + use<> {
-        self.0
-            .range(&table.0, keys)
-            .map(|guard| Ok(guard.into_inner()?))
+        calmly(self.0.range(&table.0, keys), fjall::Guard::into_inner)
     }
 
     /// Keys of a range, in order, without reading large values.
@@ -178,7 +230,7 @@ impl View {
         table: &Table,
         keys: Range<Vec<u8>>,
     ) -> impl Iterator<Item = Result<Bytes, EngineError>> + use<> {
-        self.0.range(&table.0, keys).map(|guard| Ok(guard.key()?))
+        calmly(self.0.range(&table.0, keys), fjall::Guard::key)
     }
 
     /// Every entry.
@@ -186,7 +238,7 @@ impl View {
         &self,
         table: &Table,
     ) -> impl Iterator<Item = Result<(Bytes, Bytes), EngineError>> + use<> {
-        self.0.iter(&table.0).map(|guard| Ok(guard.into_inner()?))
+        calmly(self.0.iter(&table.0), fjall::Guard::into_inner)
     }
 
     /// Every key.
@@ -194,6 +246,6 @@ impl View {
         &self,
         table: &Table,
     ) -> impl Iterator<Item = Result<Bytes, EngineError>> + use<> {
-        self.0.iter(&table.0).map(|guard| Ok(guard.key()?))
+        calmly(self.0.iter(&table.0), fjall::Guard::key)
     }
 }

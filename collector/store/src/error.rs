@@ -1,6 +1,6 @@
 //! What can go wrong in the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use firstlook_model::InvalidId;
 
@@ -26,7 +26,7 @@ pub enum StoreError {
         /// Where.
         path: PathBuf,
     },
-    /// What is in the directory cannot be read as a store.
+    /// What is in the directory cannot be read as a store, and cannot be set aside either.
     #[error(
         "the store at {path} cannot be opened: {what}; move the directory aside and start again \
          with an empty one (agents send again what was not acknowledged), or restore it from a backup"
@@ -36,6 +36,19 @@ pub enum StoreError {
         path: PathBuf,
         /// What the engine says is wrong.
         what: String,
+    },
+    /// Damaged, and so were several before it: to begin anew once more would only hide a bad disk.
+    #[error(
+        "the store at {path} is damaged again ({what}), and {aside} damaged ones stand beside it: \
+         check the disk, move them away, and start again"
+    )]
+    DamagedAgain {
+        /// Where.
+        path: PathBuf,
+        /// What the engine says is wrong.
+        what: String,
+        /// How many stand beside it.
+        aside: usize,
     },
     /// Written by another version of the store.
     #[error(
@@ -73,18 +86,77 @@ pub enum StoreError {
 
 /// The engine's own error, without its type.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct EngineError(pub(crate) String);
+#[error("{what}")]
+pub struct EngineError {
+    what: String,
+    blame: Blame,
+}
+
+/// What an error of the engine's speaks against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blame {
+    /// The files are not what the engine wrote.
+    Contents,
+    /// The same, and it did not even return.
+    Panic,
+    /// The disk is full or broken, or descriptors have run out: the files may be sound.
+    Surroundings(std::io::ErrorKind),
+}
+
+impl EngineError {
+    pub(crate) fn panicked() -> Self {
+        Self {
+            what: "its files contradict each other".to_owned(),
+            blame: Blame::Panic,
+        }
+    }
+
+    pub(crate) fn is_panic(&self) -> bool {
+        self.blame == Blame::Panic
+    }
+
+    /// As the reason for which a store does not open.
+    pub(crate) fn at_opening(self, path: &Path) -> StoreError {
+        let path = path.to_owned();
+        match self.blame {
+            Blame::Surroundings(kind) => StoreError::Directory {
+                path,
+                source: std::io::Error::new(kind, self.what),
+            },
+            Blame::Contents | Blame::Panic => StoreError::Damaged {
+                path,
+                what: self.what,
+            },
+        }
+    }
+}
 
 impl From<fjall::Error> for EngineError {
     fn from(error: fjall::Error) -> Self {
-        Self(match error {
-            fjall::Error::Io(io) => format!("input or output failed: {io}"),
-            fjall::Error::Poisoned => {
-                "an earlier write failed, so that the disk's state is not known; restart".to_owned()
+        use std::io::ErrorKind as K;
+        let (what, blame) = match error {
+            fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => {
+                // Of errors of the disk only those are the contents' that bad contents cause: a full disk must not
+                // cost a good store.
+                let blame = match io.kind() {
+                    K::UnexpectedEof
+                    | K::InvalidData
+                    | K::InvalidInput
+                    | K::NotFound
+                    | K::IsADirectory
+                    | K::NotADirectory => Blame::Contents,
+                    kind => Blame::Surroundings(kind),
+                };
+                (format!("input or output failed: {io}"), blame)
             }
-            other => format!("{other:?}"),
-        })
+            fjall::Error::Poisoned => (
+                "an earlier write failed, so that the disk's state is not known; restart"
+                    .to_owned(),
+                Blame::Surroundings(K::Other),
+            ),
+            other => (format!("{other:?}"), Blame::Contents),
+        };
+        Self { what, blame }
     }
 }
 

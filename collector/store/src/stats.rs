@@ -49,6 +49,8 @@ counters! {
     expired_segments,
     /// Segments dropped by retention because of the budget of bytes.
     crowded_out_segments,
+    /// Damaged predecessors that stood beside the store when it was opened, the one included that was set aside then.
+    set_aside,
 }
 
 pub(crate) fn add(counter: &AtomicU64, count: u64) {

@@ -9,6 +9,7 @@ use crate::committer::Committer;
 use crate::engine::{Engine, Shape, Table, Write};
 use crate::error::{Corrupt, EngineError};
 use crate::hosts::{HostContact, HostRow, Hosts};
+use crate::opening::{self, SetAside};
 use crate::quarantine::Budget;
 use crate::segments::Segments;
 use crate::stats::{Counters, StoreStats, add};
@@ -48,49 +49,30 @@ pub(crate) struct Inner {
     pub quarantine_budget: Mutex<Budget>,
     /// Held by compaction and retention: one at a time moves values.
     maintenance: Mutex<()>,
+    pub set_aside: Option<SetAside>,
     pub engine: Engine,
 }
 
 impl Store {
-    /// Opens the store in `directory`, making it if it is not there.
+    /// Opens the store in `directory`, making it if it is not there. One that is damaged is set aside and an empty
+    /// one begun, which [`Store::set_aside`] tells.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::Damaged`] and [`StoreError::Format`] say what to do;
-    /// [`StoreError::Config`] when the configuration cannot work.
+    /// [`StoreError::Locked`], [`StoreError::DamagedAgain`] and [`StoreError::Format`] say what to do;
+    /// [`StoreError::Config`] when the configuration cannot work, [`StoreError::Directory`] when the disk does not.
     pub fn open(directory: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
         config.check()?;
-        let path = directory.as_ref();
-        let engine = Engine::open(path, &config)?;
-        let damaged = |error: EngineError| StoreError::Damaged {
-            path: path.to_owned(),
-            what: error.to_string(),
-        };
-        check_format(&engine, path)?;
-        let table = |name| engine.table(name, Shape::Small).map_err(damaged);
-        let tables = Tables {
-            hosts: table("hosts")?,
-            inventories: table("inventories")?,
-            schemas: table("schemas")?,
-            templates: table("templates")?,
-            recent: table("recent")?,
-            quarantine: table("quarantine")?,
-        };
-        let segments = Segments::open(&engine, table("segments")?).map_err(damaged)?;
-        let inner = Inner {
-            committer: Committer::start(engine.clone())?,
-            config,
-            segments,
-            hosts: Hosts::default(),
-            counters: Counters::default(),
-            templates: Mutex::default(),
-            schema_cache: Mutex::default(),
-            quarantine_budget: Mutex::default(),
-            maintenance: Mutex::new(()),
-            tables,
-            engine,
-        };
-        inner.load().map_err(damaged)?;
-        Ok(Self(Arc::new(inner)))
+        opening::open(directory.as_ref(), &config).map(|inner| Self(Arc::new(inner)))
+    }
+
+    /// What was found damaged when this store was opened, so that this one was begun empty.
+    pub fn set_aside(&self) -> Option<&SetAside> {
+        self.0.set_aside.as_ref()
+    }
+
+    /// Whether a write failed: none succeeds any more, and only opening it anew helps.
+    pub fn has_failed(&self) -> bool {
+        self.0.engine.has_failed()
     }
 
     /// The last sequence of a host's journal that is durable here; `None` when nothing of that journal is.
@@ -138,11 +120,11 @@ impl Store {
 fn check_format(engine: &Engine, path: &Path) -> Result<(), StoreError> {
     let meta = engine
         .table("meta", Shape::Small)
-        .map_err(StoreError::Read)?;
+        .map_err(|error| error.at_opening(path))?;
     let found = engine
         .view()
         .get(&meta, FORMAT_KEY)
-        .map_err(StoreError::Read)?;
+        .map_err(|error| error.at_opening(path))?;
     match found.as_deref() {
         Some([FORMAT]) => Ok(()),
         Some(other) => Err(StoreError::Format {
@@ -157,6 +139,49 @@ fn check_format(engine: &Engine, path: &Path) -> Result<(), StoreError> {
 }
 
 impl Inner {
+    /// Opens what is in `path`, or makes it.
+    pub(crate) fn assemble(path: &Path, config: &StoreConfig) -> Result<Self, StoreError> {
+        let engine = Engine::open(path, config)?;
+        let unopened = |error: EngineError| error.at_opening(path);
+        check_format(&engine, path)?;
+        let table = |name| engine.table(name, Shape::Small).map_err(unopened);
+        let tables = Tables {
+            hosts: table("hosts")?,
+            inventories: table("inventories")?,
+            schemas: table("schemas")?,
+            templates: table("templates")?,
+            recent: table("recent")?,
+            quarantine: table("quarantine")?,
+        };
+        let segments = Segments::open(&engine, table("segments")?).map_err(unopened)?;
+        let inner = Self {
+            committer: Committer::start(engine.clone())?,
+            config: config.clone(),
+            segments,
+            hosts: Hosts::default(),
+            counters: Counters::default(),
+            templates: Mutex::default(),
+            schema_cache: Mutex::default(),
+            quarantine_budget: Mutex::default(),
+            maintenance: Mutex::new(()),
+            set_aside: None,
+            tables,
+            engine,
+        };
+        inner.load().map_err(unopened)?;
+        Ok(inner)
+    }
+
+    /// Reads every value. What cannot be read is an error.
+    pub(crate) fn verify(&self) -> Result<(), EngineError> {
+        let view = self.engine.view();
+        for name in self.engine.table_names() {
+            let table = self.engine.table(&name, Shape::Small)?;
+            view.all(&table).try_for_each(|entry| entry.map(drop))?;
+        }
+        Ok(())
+    }
+
     /// Fills the memory from disk.
     fn load(&self) -> Result<(), EngineError> {
         let view = self.engine.view();

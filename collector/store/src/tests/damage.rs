@@ -188,35 +188,35 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every file of a store in turn is emptied, cut, or overwritten in the middle: opening and reading either
-/// work or end in an error that says where; they never panic, and never give a wrong answer.
-#[test]
-fn damage_to_any_file_is_an_error_or_a_smaller_answer() {
-    let sound = tempfile::tempdir().unwrap();
-    let store = open(sound.path());
+/// A store with filed and recent lines, closed.
+fn a_store(directory: &Path) {
+    let store = open(directory);
     let h1 = host("h1");
     let lines = (0..200).map(|second| (second, logs(vec![line(&h1, second, "fine")])));
     feed(&store, &h1, 1, lines.collect());
     store.compact(at(1_000)).unwrap();
     store.flush().unwrap();
-    feed(
-        &store,
-        &h1,
-        201,
-        vec![(300, logs(vec![line(&h1, 300, "fine")]))],
-    );
-    drop(store);
+    let late = vec![(300, logs(vec![line(&h1, 300, "fine")]))];
+    feed(&store, &h1, 201, late);
+}
 
-    let mut refused = 0;
+/// Every file of a store in turn is emptied, cut, or overwritten in the middle: the store opens all the same, never
+/// gives a wrong answer, and what it could not open stands beside it.
+#[test]
+fn damage_to_any_file_is_set_aside_or_a_smaller_answer() {
+    let sound = tempfile::tempdir().unwrap();
+    a_store(sound.path());
+    let mut set_aside = 0;
     for file in files(sound.path()) {
         for harm in 0..3 {
-            let copy = tempfile::tempdir().unwrap();
+            let parent = tempfile::tempdir().unwrap();
+            let copy = parent.path().join("store");
             for from in files(sound.path()) {
-                let to = copy.path().join(from.strip_prefix(sound.path()).unwrap());
+                let to = copy.join(from.strip_prefix(sound.path()).unwrap());
                 std::fs::create_dir_all(to.parent().unwrap()).unwrap();
                 std::fs::copy(&from, to).unwrap();
             }
-            let victim = copy.path().join(file.strip_prefix(sound.path()).unwrap());
+            let victim = copy.join(file.strip_prefix(sound.path()).unwrap());
             let mut bytes = std::fs::read(&victim).unwrap();
             let middle = bytes.len() / 2;
             match harm {
@@ -229,19 +229,149 @@ fn damage_to_any_file_is_an_error_or_a_smaller_answer() {
                     .for_each(|b| *b ^= 0x55),
             }
             std::fs::write(&victim, bytes).unwrap();
-            match Store::open(copy.path(), StoreConfig::default()) {
-                Ok(store) => {
-                    let read = store.logs(&LogFilter::new(everything(), 1_000));
-                    assert!(read.len() <= 201);
-                    assert!(read.iter().all(|line| line.entry.text == "fine"));
-                }
-                Err(error) => {
-                    refused += 1;
-                    let text = error.to_string();
-                    assert!(text.contains(copy.path().to_str().unwrap()), "{text}");
-                }
+            let store = open(&copy);
+            let read = store.logs(&LogFilter::new(everything(), 1_000));
+            assert!(read.len() <= 201);
+            assert!(read.iter().all(|line| line.entry.text == "fine"));
+            assert_eq!(
+                store.stats().set_aside,
+                u64::from(store.set_aside().is_some())
+            );
+            if let Some(aside) = store.set_aside() {
+                set_aside += 1;
+                assert_eq!(aside.path, parent.path().join("store.corrupt-1"));
+                assert!(aside.path.join("keyspaces").is_dir(), "it is whole");
+                assert!(read.is_empty());
             }
         }
     }
-    assert!(refused > 0, "no damage was noticed at opening");
+    assert!(set_aside > 0, "no damage was noticed at opening");
+}
+
+fn lines(store: &Store) -> usize {
+    store.logs(&LogFilter::new(everything(), 1_000)).len()
+}
+
+#[test]
+fn openings_that_end_the_process_again_and_again_set_the_store_aside_once() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    a_store(&directory);
+    let mark = parent.path().join("store.opening");
+    std::fs::write(&mark, "..").unwrap();
+    assert_eq!(lines(&open(&directory)), 201, "two may be chance");
+    std::fs::write(&mark, "...").unwrap();
+    let store = open(&directory);
+    let aside = store.set_aside().unwrap().clone();
+    assert!(aside.what.contains("ended the process"), "{aside:?}");
+    assert_eq!(lines(&store), 0);
+    drop(store);
+    let store = open(&directory);
+    assert_eq!(store.set_aside(), None, "it is told where it happens");
+    assert_eq!(
+        store.stats().set_aside,
+        1,
+        "and counted while it stands there"
+    );
+    drop(store);
+    // The way back, as the manual has it.
+    std::fs::remove_dir_all(&directory).unwrap();
+    std::fs::rename(&aside.path, &directory).unwrap();
+    let store = open(&directory);
+    assert_eq!((lines(&store), store.stats().set_aside), (201, 0));
+}
+
+#[test]
+fn a_store_that_is_damaged_for_the_fourth_time_is_not_begun_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    for n in 1..=4 {
+        a_store(&directory);
+        std::fs::write(parent.path().join("store.opening"), "...").unwrap();
+        match Store::open(&directory, StoreConfig::default()) {
+            Ok(store) => assert_eq!(store.stats().set_aside, n),
+            Err(error @ StoreError::DamagedAgain { aside: 3, .. }) if n == 4 => {
+                let text = error.to_string();
+                assert!(
+                    text.contains("check the disk") && text.contains(directory.to_str().unwrap())
+                );
+                assert!(directory.join("keyspaces").is_dir(), "it stays");
+            }
+            Err(error) => panic!("{n}: {error}"),
+        }
+        if n < 4 {
+            std::fs::remove_dir_all(&directory).unwrap();
+        }
+    }
+}
+
+/// Overwrites the beginning of each file of values in a table's `folder`.
+fn overwrite_values(folder: &Path) {
+    let of_tables = files(&folder.join("tables"));
+    assert!(!of_tables.is_empty(), "the table has no file");
+    for file in of_tables {
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[..64].fill(0xa5);
+        std::fs::write(&file, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_failed_is_read_before_it_is_believed() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    a_store(&directory);
+    let mark = parent.path().join("store.suspect");
+    std::fs::write(&mark, "").unwrap();
+    let store = open(&directory);
+    assert_eq!(
+        (lines(&store), store.set_aside()),
+        (201, None),
+        "it is sound"
+    );
+    assert!(!mark.exists());
+    let segment = store.0.segments.all()[0].table.folder().to_owned();
+    drop(store);
+    overwrite_values(&segment);
+    let store = open(&directory);
+    assert_eq!(
+        store.set_aside(),
+        None,
+        "unreadable places of the past are skipped"
+    );
+    assert_eq!(lines(&store), 1);
+    assert!(store.stats().unreadable > 0);
+    drop(store);
+    std::fs::write(&mark, "").unwrap();
+    let store = open(&directory);
+    assert!(store.set_aside().is_some());
+    assert!(!mark.exists());
+}
+
+/// The engine itself would delete such a table as one that was never finished.
+#[test]
+fn a_lost_marker_costs_no_table() {
+    for lost in ["first", "own"] {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("store");
+        a_store(&directory);
+        let store = open(&directory);
+        let own = store.0.segments.all()[0].table.folder().to_owned();
+        drop(store);
+        let folder = match lost {
+            "first" => directory.join("keyspaces/0"),
+            _ => own.clone(),
+        };
+        let marker = folder.join("current");
+        let kept = std::fs::read(&marker).unwrap();
+        std::fs::remove_file(&marker).unwrap();
+        let store = open(&directory);
+        let aside = store.set_aside().unwrap().clone();
+        assert!(aside.what.contains("current is missing"), "{aside:?}");
+        drop(store);
+        std::fs::remove_dir_all(&directory).unwrap();
+        std::fs::rename(&aside.path, &directory).unwrap();
+        std::fs::write(&marker, kept).unwrap();
+        assert_eq!(lines(&open(&directory)), 201, "{lost}");
+    }
 }
