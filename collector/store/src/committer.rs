@@ -57,7 +57,10 @@ pub(crate) struct Committer {
 
 impl Committer {
     pub(crate) fn start(engine: Engine) -> Result<Self, StoreError> {
-        Self::start_with(move |writes| engine.write(writes))
+        Self::start_with(move |writes| {
+            engine.check_room()?;
+            engine.write(writes)
+        })
     }
 
     fn start_with(

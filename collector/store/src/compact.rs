@@ -79,6 +79,7 @@ impl Store {
     pub fn compact(&self, now: Timestamp) -> Result<Compacted, StoreError> {
         let inner = &self.0;
         let _alone = inner.maintenance();
+        inner.engine.check_room().map_err(StoreError::Write)?;
         let view = inner.engine.view();
         let mut done = Compacted::default();
         let mut filing = None;

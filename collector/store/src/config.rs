@@ -13,6 +13,9 @@ pub struct StoreConfig {
     /// Bytes on disk for telemetry; the oldest segments go first. Up to
     /// [`JOURNAL_LIMIT_BYTES`] of the engine's journal come on top. At least 1 MiB. Default 20 GiB.
     pub retention_bytes: u64,
+    /// Bytes that must stay free on the disk: with less, nothing more is committed or compacted, while reading and
+    /// retention go on. A disk that is full to the last byte would break the engine's own files. Default 128 MiB.
+    pub reserve_bytes: u64,
     /// Memory for the engine's read cache, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
 }
@@ -28,6 +31,7 @@ impl Default for StoreConfig {
         Self {
             retention_age: Duration::from_secs(14 * 24 * 3600),
             retention_bytes: 20 * 1024 * 1024 * 1024,
+            reserve_bytes: 128 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
         }
     }

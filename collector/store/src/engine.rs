@@ -73,6 +73,8 @@ pub(crate) enum Shape {
 pub(crate) struct Engine {
     database: Database,
     suspicion: Arc<Suspicion>,
+    folder: Arc<Path>,
+    reserve_bytes: u64,
 }
 
 impl Engine {
@@ -101,6 +103,8 @@ impl Engine {
         Ok(Self {
             database,
             suspicion: Arc::new(Suspicion::of(path)),
+            folder: path.into(),
+            reserve_bytes: config.reserve_bytes,
         })
     }
 
@@ -117,6 +121,17 @@ impl Engine {
     /// Forgets a table; its files go when the last reader has ended.
     pub(crate) fn drop_table(&self, table: Table) -> Result<(), EngineError> {
         Ok(self.database.delete_keyspace(table.0)?)
+    }
+
+    /// Whether the disk has room for more than what the engine itself may need.
+    pub(crate) fn check_room(&self) -> Result<(), EngineError> {
+        let disk =
+            rustix::fs::statvfs(&*self.folder).map_err(|error| fjall::Error::Io(error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.reserve_bytes {
+            return Err(EngineError::no_room(free, self.reserve_bytes));
+        }
+        Ok(())
     }
 
     /// Writes all or nothing, durable on return. Once it failed it fails for ever.

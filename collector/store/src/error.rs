@@ -111,6 +111,18 @@ impl EngineError {
         }
     }
 
+    pub(crate) fn no_room(free_bytes: u64, needed_bytes: u64) -> Self {
+        let mib = |bytes: u64| bytes / (1024 * 1024);
+        Self {
+            what: format!(
+                "{} MiB are free on its disk, and {} must be: make room, nothing is lost meanwhile",
+                mib(free_bytes),
+                mib(needed_bytes)
+            ),
+            blame: Blame::Surroundings(std::io::ErrorKind::StorageFull),
+        }
+    }
+
     pub(crate) fn is_panic(&self) -> bool {
         self.blame == Blame::Panic
     }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::binaries::program;
 use crate::papers::Papers;
 use crate::process::Process;
+use crate::small_disk::SmallDisk;
 use crate::wait::until;
 
 /// Ports below those that the kernel gives to clients: while a collector is away, nobody else may get its port.
@@ -37,6 +38,7 @@ pub struct House {
     agents: u16,
     responders: u16,
     collector: Option<Process>,
+    disk: Option<SmallDisk>,
 }
 
 impl House {
@@ -48,6 +50,7 @@ impl House {
             agents: free_port(),
             responders: free_port(),
             collector: None,
+            disk: None,
         }
     }
 
@@ -56,6 +59,22 @@ impl House {
         let mut house = Self::empty();
         house.start();
         house
+    }
+
+    /// A collector that runs with its data on a disk of so many MiB.
+    pub fn on_small_disk(mib: u32) -> Self {
+        let mut house = Self::empty();
+        house.disk = Some(SmallDisk::over(&house.path("data"), mib));
+        house.start();
+        house
+    }
+
+    /// The disk of [`House::on_small_disk`].
+    ///
+    /// # Panics
+    /// When the data are not on one.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a house on a small disk")
     }
 
     /// Starts the collector and waits until it listens.
@@ -79,9 +98,12 @@ impl House {
     /// Starts the collector and gives it away, whatever becomes of it.
     pub fn launch(&self) -> Process {
         let mut command = Command::new(program("firstlook-collector"));
-        command.arg("run").arg("--data-dir").arg(self.data());
+        command.arg("run").arg("--data-dir").arg(self.path("data"));
         command.args(["--listen", &format!("127.0.0.1:{}", self.agents)]);
         command.args(["--query-listen", &format!("127.0.0.1:{}", self.responders)]);
+        if let Some(disk) = &self.disk {
+            command = disk.within(&command);
+        }
         Process::start(&mut command, &self.log())
     }
 
@@ -110,7 +132,8 @@ impl House {
 
     /// The collector's data.
     pub fn data(&self) -> PathBuf {
-        self.path("data")
+        let disk = self.disk.as_ref();
+        disk.map_or_else(|| self.path("data"), SmallDisk::seen)
     }
 
     /// Where agents connect.

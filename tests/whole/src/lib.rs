@@ -12,6 +12,7 @@ pub mod process;
 pub mod puppet;
 pub mod records;
 pub mod relay;
+pub mod small_disk;
 pub mod wait;
 
 pub use host::Host;
@@ -21,4 +22,5 @@ pub use papers::Papers;
 pub use process::Process;
 pub use puppet::Puppet;
 pub use relay::Relay;
+pub use small_disk::SmallDisk;
 pub use wait::{LONG, until};

@@ -6,6 +6,7 @@
 
 mod damage;
 mod exactly_once;
+mod full_disk;
 mod join;
 mod path;
 mod restarts;
