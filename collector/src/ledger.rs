@@ -64,9 +64,9 @@ impl StoreLedger {
 }
 
 impl Ledger for StoreLedger {
-    fn admits(&self, host: &HostId) -> bool {
+    fn admits(&self, host: &HostId, fingerprint: &str) -> bool {
         match self.desk.hosts().get(host) {
-            Ok(row) => row.is_some_and(|row| row.revoked.is_none()),
+            Ok(row) => row.is_some_and(|row| row.admits(fingerprint)),
             Err(error) => {
                 tracing::error!(%error, %host, "host cannot be looked up");
                 false

@@ -3,7 +3,7 @@
 use firstlook_desk::{
     AuditEntry, AuditOutcome, Certificate, Desk, DeskError, TokenHash, TokenRefusal,
 };
-use firstlook_enrol::{Issued, Redeemed, Refused, Registry};
+use firstlook_enrol::{Issued, Refused, Registry};
 use firstlook_model::{HostId, Timestamp};
 
 /// Tokens and hosts at the desk.
@@ -28,83 +28,84 @@ impl DeskRegistry {
     }
 }
 
+impl DeskRegistry {
+    /// Why a join is refused; what a person should know is noted.
+    fn refused(&self, host: &HostId, error: DeskError, now: Timestamp) -> Refused {
+        let (refused, detail) = match error {
+            DeskError::Token(refusal) => (Refused::Token(word(&refusal)), refusal.to_string()),
+            DeskError::Exists { .. } => {
+                (Refused::NameTaken(host.clone()), "name is taken".to_owned())
+            }
+            other => return Self::unavailable(&other),
+        };
+        self.note(host, "join", AuditOutcome::Refused, detail, now);
+        refused
+    }
+}
+
 impl Registry for DeskRegistry {
     /// A token that is bound to a name settles it, and may take it over: whoever made it was asked for
     /// `--replace`. Any other gets the name wished for, unless that is taken.
-    fn redeem(
+    fn name(
         &self,
         secret_hash: [u8; 32],
         wished: &HostId,
         now: Timestamp,
-    ) -> Result<Redeemed, Refused> {
-        let hash = TokenHash::of(&secret_hash);
-        let tokens = self.0.tokens();
-        let known = tokens.list().map_err(|e| Self::unavailable(&e))?;
-        let token = known.into_iter().find(|token| token.hash == hash);
-        let bound = token.and_then(|token| token.bound_to);
-        let host = bound.clone().unwrap_or_else(|| wished.clone());
-        let enrolled = self
+    ) -> Result<HostId, Refused> {
+        let checked = self
             .0
-            .hosts()
-            .get(&host)
-            .map_err(|e| Self::unavailable(&e))?;
-        let taken = enrolled.is_some_and(|row| row.revoked.is_none());
-        if bound.is_none() && taken {
-            self.note(
-                &host,
-                "join",
-                AuditOutcome::Refused,
-                "name is taken".to_owned(),
-                now,
-            );
-            return Err(Refused::NameTaken(host));
-        }
-        match tokens.redeem(hash, &host, now) {
-            Ok(_) => {
-                let none = Certificate {
-                    serial: "none".to_owned(),
-                    fingerprint: "none".to_owned(),
-                    expires: now,
-                };
-                self.0
-                    .hosts()
-                    .enrol(&host, &none, now)
-                    .map_err(|e| Self::unavailable(&e))?;
-                self.note(&host, "join", AuditOutcome::Done, String::new(), now);
-                Ok(Redeemed { host })
-            }
-            Err(DeskError::Token(refusal)) => {
-                self.note(
-                    &host,
-                    "join",
-                    AuditOutcome::Refused,
-                    refusal.to_string(),
-                    now,
-                );
-                Err(Refused::Token(word(&refusal)))
-            }
-            Err(error) => Err(Self::unavailable(&error)),
-        }
+            .tokens()
+            .get(TokenHash::of(&secret_hash))
+            .and_then(|token| {
+                let host = token.bound_to.clone().unwrap_or_else(|| wished.clone());
+                token.check(&host, now)?;
+                Ok(host)
+            });
+        checked.map_err(|error| self.refused(wished, error, now))
     }
 
-    fn issued(&self, host: &HostId, issued: &Issued, now: Timestamp) -> Result<(), Refused> {
-        let row = self
-            .0
-            .hosts()
-            .get(host)
-            .map_err(|e| Self::unavailable(&e))?;
-        if row.is_none_or(|row| row.revoked.is_some()) {
-            return Err(Refused::Host(host.clone()));
-        }
-        let certificate = Certificate {
-            serial: issued.serial.clone(),
-            fingerprint: issued.fingerprint.clone(),
-            expires: issued.expires,
-        };
+    fn redeem(
+        &self,
+        secret_hash: [u8; 32],
+        host: &HostId,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        let hash = TokenHash::of(&secret_hash);
         self.0
-            .hosts()
-            .renew(host, &certificate, now)
-            .map_err(|e| Self::unavailable(&e))
+            .tokens()
+            .redeem(hash, host, &certificate(issued), now)
+            .map_err(|error| self.refused(host, error, now))?;
+        self.note(host, "join", AuditOutcome::Done, String::new(), now);
+        Ok(())
+    }
+
+    fn renew(
+        &self,
+        host: &HostId,
+        shown: &str,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        let renewed = self.0.hosts().renew(host, shown, &certificate(issued), now);
+        renewed.map_err(|error| match error {
+            DeskError::NotFound { .. }
+            | DeskError::Revoked { .. }
+            | DeskError::Superseded { .. } => {
+                // Not in the audit: whoever holds a void certificate could fill it.
+                tracing::warn!(%host, %error, "renewal refused");
+                Refused::Host(host.clone())
+            }
+            other => Self::unavailable(&other),
+        })
+    }
+}
+
+fn certificate(issued: &Issued) -> Certificate {
+    Certificate {
+        serial: issued.serial.clone(),
+        fingerprint: issued.fingerprint.clone(),
+        expires: issued.expires,
     }
 }
 
@@ -138,16 +139,38 @@ mod tests {
             .unwrap();
     }
 
+    fn issued(serial: &str) -> Issued {
+        Issued {
+            certificate_pem: String::new(),
+            serial: serial.to_owned(),
+            fingerprint: format!("hash of {serial}"),
+            expires: NOW,
+        }
+    }
+
+    /// What enrolment does with a token.
+    fn join(registry: &DeskRegistry, secret: u8, wished: &str) -> Result<HostId, Refused> {
+        let host = registry.name([secret; 32], &HostId::new(wished).unwrap(), NOW)?;
+        let serial = format!("{secret}");
+        registry.redeem([secret; 32], &host, &issued(&serial), NOW)?;
+        Ok(host)
+    }
+
     #[test]
     fn a_token_lets_one_host_in_once() {
         let (_dir, desk) = desk();
         token(&desk, [1; 32], None);
-        let registry = DeskRegistry(desk);
+        let registry = DeskRegistry(desk.clone());
         let host = HostId::new("db1").unwrap();
-        assert_eq!(registry.redeem([1; 32], &host, NOW), Ok(Redeemed { host }));
-        let other = HostId::new("db2").unwrap();
-        let refused = registry.redeem([1; 32], &other, NOW);
-        assert_eq!(refused, Err(Refused::Token("it was used already")));
+        assert_eq!(registry.name([1; 32], &host, NOW), Ok(host.clone()));
+        assert_eq!(desk.hosts().get(&host).unwrap(), None, "only asked");
+        assert_eq!(join(&registry, 1, "db1"), Ok(host.clone()));
+        let row = desk.hosts().get(&host).unwrap().unwrap();
+        assert_eq!(row.certificate.serial, "1");
+        let used = Err(Refused::Token("it was used already"));
+        assert_eq!(join(&registry, 1, "db2"), used);
+        let late = registry.redeem([1; 32], &host, &issued("2"), NOW);
+        assert_eq!(late, Err(Refused::Token("it was used already")));
     }
 
     #[test]
@@ -159,51 +182,55 @@ mod tests {
         }
         token(&desk, [3; 32], Some(&host));
         let registry = DeskRegistry(desk);
-        registry.redeem([1; 32], &host, NOW).unwrap();
-        assert_eq!(
-            registry.redeem([2; 32], &host, NOW),
-            Err(Refused::NameTaken(host.clone()))
-        );
-        let other = HostId::new("db2").unwrap();
-        assert!(registry.redeem([2; 32], &other, NOW).is_ok());
-        assert_eq!(registry.redeem([3; 32], &other, NOW), Ok(Redeemed { host }));
+        join(&registry, 1, "db1").unwrap();
+        let taken = Err(Refused::NameTaken(host.clone()));
+        assert_eq!(join(&registry, 2, "db1"), taken);
+        assert!(join(&registry, 2, "db2").is_ok());
+        assert_eq!(join(&registry, 3, "db2"), Ok(host));
     }
 
     #[test]
     fn unknown_and_late_tokens_are_refused() {
         let (_dir, desk) = desk();
         token(&desk, [1; 32], None);
-        let registry = DeskRegistry(desk);
+        let registry = DeskRegistry(desk.clone());
+        let unknown = Err(Refused::Token("it is unknown"));
+        assert_eq!(join(&registry, 9, "db1"), unknown);
+        let late = NOW.plus(Duration::from_secs(601));
         let host = HostId::new("db1").unwrap();
         assert_eq!(
-            registry.redeem([9; 32], &host, NOW),
-            Err(Refused::Token("it is unknown"))
-        );
-        let late = NOW.plus(Duration::from_secs(601));
-        assert_eq!(
-            registry.redeem([1; 32], &host, late),
+            registry.name([1; 32], &host, late),
             Err(Refused::Token("it has expired"))
         );
+        let noted = desk.audit().list(9).unwrap();
+        assert!(noted.iter().all(|e| e.result == AuditOutcome::Refused));
+        assert_eq!(noted.len(), 2);
     }
 
     #[test]
-    fn a_revoked_host_gets_no_new_certificate() {
+    fn a_revoked_host_gets_no_new_certificate_until_a_token_lets_it_in_again() {
         let (_dir, desk) = desk();
-        token(&desk, [1; 32], None);
+        for n in 1..=2 {
+            token(&desk, [n; 32], None);
+        }
         let registry = DeskRegistry(desk.clone());
-        let host = HostId::new("db1").unwrap();
-        registry.redeem([1; 32], &host, NOW).unwrap();
-        let issued = Issued {
-            certificate_pem: String::new(),
-            serial: "ab".into(),
-            fingerprint: "cd".into(),
-            expires: NOW,
+        let host = join(&registry, 1, "db1").unwrap();
+        registry
+            .renew(&host, "hash of 1", &issued("ab"), NOW)
+            .unwrap();
+        let entry = AuditEntry {
+            time: NOW,
+            who: "ana".to_owned(),
+            what: "host revoke".to_owned(),
+            result: AuditOutcome::Done,
+            detail: String::new(),
         };
-        registry.issued(&host, &issued, NOW).unwrap();
-        desk.hosts().revoke(&host, NOW).unwrap();
-        assert_eq!(
-            registry.issued(&host, &issued, NOW),
-            Err(Refused::Host(host))
-        );
+        desk.hosts().revoke(&host, NOW, &entry).unwrap();
+        let refused = Err(Refused::Host(host.clone()));
+        let renew = |shown: &str| registry.renew(&host, shown, &issued("cd"), NOW);
+        assert_eq!(renew("hash of ab"), refused);
+        assert_eq!(join(&registry, 2, "db1"), Ok(host.clone()));
+        assert_eq!(renew("hash of ab"), refused, "of before it was revoked");
+        assert_eq!(renew("hash of 2"), Ok(()));
     }
 }

@@ -1,7 +1,7 @@
 //! The audit log: who did what, and what came of it. It only grows.
 
 use firstlook_model::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::row::{Columns, short};
 use crate::{Desk, DeskError};
@@ -54,21 +54,7 @@ impl Audit<'_> {
     /// # Errors
     /// When a text is over its limit or the database fails.
     pub fn append(&self, entry: &AuditEntry) -> Result<(), DeskError> {
-        let doing = "writing the audit log";
-        self.0
-            .connection()
-            .execute(
-                "INSERT INTO audit (time, who, what, result, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    entry.time.as_micros(),
-                    short("an audit entry's actor", &entry.who)?,
-                    short("an audit entry's action", &entry.what)?,
-                    entry.result.as_str(),
-                    short("an audit entry's detail", &entry.detail)?
-                ],
-            )
-            .map_err(|source| DeskError::Database { doing, source })?;
-        Ok(())
+        append(&self.0.connection(), entry)
     }
 
     /// The last entries, newest first, at most `limit`.
@@ -79,6 +65,24 @@ impl Audit<'_> {
         let sql = "SELECT * FROM audit ORDER BY id DESC LIMIT ?1";
         self.0.rows("reading the audit log", sql, [limit], read)
     }
+}
+
+/// Adds an entry, as a part of a transaction where `connection` is in one.
+pub(crate) fn append(connection: &Connection, entry: &AuditEntry) -> Result<(), DeskError> {
+    let doing = "writing the audit log";
+    connection
+        .execute(
+            "INSERT INTO audit (time, who, what, result, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                entry.time.as_micros(),
+                short("an audit entry's actor", &entry.who)?,
+                short("an audit entry's action", &entry.what)?,
+                entry.result.as_str(),
+                short("an audit entry's detail", &entry.detail)?
+            ],
+        )
+        .map_err(|source| DeskError::Database { doing, source })?;
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<AuditEntry, DeskError> {

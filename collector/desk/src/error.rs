@@ -102,6 +102,12 @@ pub enum DeskError {
         /// When.
         at: Timestamp,
     },
+    /// The host showed a certificate from before it last joined, or one that it has replaced.
+    #[error("the certificate that host {host} shows is void")]
+    Superseded {
+        /// Which.
+        host: HostId,
+    },
     /// A join token was refused.
     #[error("join token refused: {0}")]
     Token(#[from] TokenRefusal),

@@ -3,8 +3,9 @@
 use firstlook_model::{HostId, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use crate::audit::append;
 use crate::row::{Columns, short};
-use crate::{Desk, DeskError};
+use crate::{AuditEntry, Desk, DeskError};
 
 /// What identifies a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,84 +31,93 @@ pub struct EnrolledHost {
     pub renewed: Option<Timestamp>,
     /// When it was shut out; `None` while it is welcome.
     pub revoked: Option<Timestamp>,
+    /// Fingerprint of the certificate that it showed for the newest.
+    pub former: Option<String>,
+}
+
+impl EnrolledHost {
+    /// Whether a certificate of this fingerprint lets the host speak. One from before it last joined, or from before
+    /// it was revoked, does not.
+    pub fn admits(&self, fingerprint: &str) -> bool {
+        let newest = &self.certificate.fingerprint;
+        // Empty: a desk of an older version does not know it, until the next renewal.
+        let known = newest.is_empty()
+            || newest == fingerprint
+            || self.former.as_deref() == Some(fingerprint);
+        self.revoked.is_none() && known
+    }
 }
 
 /// Access to enrolled hosts.
 pub struct Hosts<'d>(pub(crate) &'d Desk);
 
-const REVOKE: &str = "revoking a host";
-
 impl Hosts<'_> {
-    /// Notes that a host was let in with this certificate. A host that was known, even a revoked one,
-    /// starts anew: whether that may be is the business of whoever lets it in.
+    /// Notes that a host was given a new certificate for the one with the fingerprint `shown`, which it may go on
+    /// showing until it renews with the new one.
     ///
     /// # Errors
-    /// When a text is over its limit or the database fails.
-    pub fn enrol(
-        &self,
-        host: &HostId,
-        certificate: &Certificate,
-        at: Timestamp,
-    ) -> Result<(), DeskError> {
-        self.0.transaction("enrolling a host", |transaction| {
-            write(
-                transaction,
-                "INSERT INTO hosts (host, serial, fingerprint, expires, enrolled)
-                 VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (host) DO UPDATE SET serial = ?2, fingerprint = ?3, expires = ?4,
-                     enrolled = ?5, renewed = NULL, revoked = NULL",
-                host,
-                certificate,
-                at,
-            )
-        })
-    }
-
-    /// Notes that a host was given a new certificate.
-    ///
-    /// # Errors
-    /// [`DeskError::NotFound`] when it was never enrolled, [`DeskError::Revoked`] when it was shut out: give
-    /// it none.
+    /// [`DeskError::NotFound`] when it was never enrolled, [`DeskError::Revoked`] when it was shut out,
+    /// [`DeskError::Superseded`] when what it showed is void: give it none.
     pub fn renew(
         &self,
         host: &HostId,
+        shown: &str,
         certificate: &Certificate,
         at: Timestamp,
     ) -> Result<(), DeskError> {
-        self.0
-            .transaction("renewing a host's certificate", |transaction| {
-                if let Some(revoked) = find(transaction, host)?.revoked {
-                    let host = host.clone();
-                    return Err(DeskError::Revoked { host, at: revoked });
-                }
-                write(
-                    transaction,
-                    "UPDATE hosts SET serial = ?2, fingerprint = ?3, expires = ?4, renewed = ?5
-                 WHERE host = ?1",
-                    host,
-                    certificate,
-                    at,
-                )
-            })
-    }
-
-    /// Shuts a host out. One that is out already keeps its time.
-    ///
-    /// # Errors
-    /// [`DeskError::NotFound`] when it was never enrolled.
-    pub fn revoke(&self, host: &HostId, at: Timestamp) -> Result<(), DeskError> {
-        self.0.transaction(REVOKE, |transaction| {
-            find(transaction, host)?;
+        let doing = "renewing a host's certificate";
+        self.0.transaction(doing, |transaction| {
+            let row = find(transaction, host)?;
+            let host = host.clone();
+            if let Some(at) = row.revoked {
+                return Err(DeskError::Revoked { host, at });
+            }
+            if !row.admits(shown) {
+                return Err(DeskError::Superseded { host });
+            }
+            let (serial, fingerprint) = written(certificate)?;
             transaction
                 .execute(
-                    "UPDATE hosts SET revoked = ?2 WHERE host = ?1 AND revoked IS NULL",
+                    "UPDATE hosts SET serial = ?2, fingerprint = ?3, expires = ?4, renewed = ?5,
+                         former = ?6 WHERE host = ?1",
+                    params![
+                        host.as_str(),
+                        serial,
+                        fingerprint,
+                        certificate.expires.as_micros(),
+                        at.as_micros(),
+                        short("a certificate's fingerprint", shown)?
+                    ],
+                )
+                .map_err(|source| DeskError::Database { doing, source })?;
+            Ok(())
+        })
+    }
+
+    /// Shuts a host out, whatever certificate it shows, until a join token lets it in again. `entry` goes into the
+    /// audit in the same transaction.
+    ///
+    /// # Errors
+    /// [`DeskError::NotFound`] when it was never enrolled, [`DeskError::Revoked`] when it is out already.
+    pub fn revoke(
+        &self,
+        host: &HostId,
+        at: Timestamp,
+        entry: &AuditEntry,
+    ) -> Result<(), DeskError> {
+        let doing = "revoking a host";
+        self.0.transaction(doing, |transaction| {
+            if let Some(at) = find(transaction, host)?.revoked {
+                let host = host.clone();
+                return Err(DeskError::Revoked { host, at });
+            }
+            transaction
+                .execute(
+                    "UPDATE hosts SET revoked = ?2 WHERE host = ?1",
                     params![host.as_str(), at.as_micros()],
                 )
-                .map_err(|source| DeskError::Database {
-                    doing: REVOKE,
-                    source,
-                })?;
-            Ok(())
+                .map_err(|source| DeskError::Database { doing, source })?;
+            append(transaction, entry)
         })
     }
 
@@ -139,6 +149,54 @@ impl Hosts<'_> {
     }
 }
 
+/// Lets a host in with its first certificate. One that was known, even a revoked one, starts anew.
+///
+/// # Errors
+/// [`DeskError::Exists`] when its name is in use and may not be taken over.
+pub(crate) fn enrol(
+    transaction: &Transaction<'_>,
+    host: &HostId,
+    certificate: &Certificate,
+    at: Timestamp,
+    take_over: bool,
+) -> Result<(), DeskError> {
+    match find(transaction, host) {
+        Ok(row) if row.revoked.is_none() && !take_over => {
+            return Err(DeskError::Exists {
+                what: "host",
+                name: host.to_string(),
+            });
+        }
+        Ok(_) | Err(DeskError::NotFound { .. }) => {}
+        Err(other) => return Err(other),
+    }
+    let (serial, fingerprint) = written(certificate)?;
+    let doing = "enrolling a host";
+    transaction
+        .execute(
+            "INSERT INTO hosts (host, serial, fingerprint, expires, enrolled)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (host) DO UPDATE SET serial = ?2, fingerprint = ?3, expires = ?4,
+                 enrolled = ?5, renewed = NULL, revoked = NULL, former = NULL",
+            params![
+                host.as_str(),
+                serial,
+                fingerprint,
+                certificate.expires.as_micros(),
+                at.as_micros()
+            ],
+        )
+        .map_err(|source| DeskError::Database { doing, source })?;
+    Ok(())
+}
+
+fn written(certificate: &Certificate) -> Result<(&str, &str), DeskError> {
+    Ok((
+        short("a certificate's serial number", &certificate.serial)?,
+        short("a certificate's fingerprint", &certificate.fingerprint)?,
+    ))
+}
+
 fn find(transaction: &Transaction<'_>, host: &HostId) -> Result<EnrolledHost, DeskError> {
     let doing = "reading a host";
     transaction
@@ -157,26 +215,6 @@ fn find(transaction: &Transaction<'_>, host: &HostId) -> Result<EnrolledHost, De
         })
 }
 
-fn write(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    host: &HostId,
-    certificate: &Certificate,
-    at: Timestamp,
-) -> Result<(), DeskError> {
-    let values = params![
-        host.as_str(),
-        short("a certificate's serial number", &certificate.serial)?,
-        short("a certificate's fingerprint", &certificate.fingerprint)?,
-        certificate.expires.as_micros(),
-        at.as_micros()
-    ];
-    let doing = "storing a host's certificate";
-    let failed = |source| DeskError::Database { doing, source };
-    transaction.execute(sql, values).map_err(failed)?;
-    Ok(())
-}
-
 fn read(row: &Row<'_>) -> Result<EnrolledHost, DeskError> {
     let columns = Columns {
         table: "hosts",
@@ -192,5 +230,6 @@ fn read(row: &Row<'_>) -> Result<EnrolledHost, DeskError> {
         enrolled: columns.time("enrolled")?,
         renewed: columns.time_or_none("renewed")?,
         revoked: columns.time_or_none("revoked")?,
+        former: columns.get("former")?,
     })
 }

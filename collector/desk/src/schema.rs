@@ -8,7 +8,11 @@ use crate::DeskError;
 use crate::desk::damaged;
 
 /// Step `n` (from 1) leads from version `n - 1` to version `n`. Steps are never changed, only added.
-const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
 
 /// Version that this code reads and writes.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

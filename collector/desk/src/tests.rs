@@ -51,10 +51,16 @@ fn refusal(outcome: Result<crate::JoinToken, DeskError>) -> TokenRefusal {
 fn a_token_lets_one_host_in_once() {
     let (_directory, desk) = desk();
     let hash = make(&desk, "secret", None);
-    let token = desk.tokens().redeem(hash, &host("h1"), at(10)).unwrap();
+    let token = desk
+        .tokens()
+        .redeem(hash, &host("h1"), &certificate("1"), at(10))
+        .unwrap();
     assert_eq!(token.used, Some((host("h1"), at(10))));
     for again in ["h1", "h2"] {
-        let refused = refusal(desk.tokens().redeem(hash, &host(again), at(11)));
+        let refused = refusal(
+            desk.tokens()
+                .redeem(hash, &host(again), &certificate("2"), at(11)),
+        );
         assert_eq!(
             refused,
             TokenRefusal::Used {
@@ -72,20 +78,24 @@ fn tokens_are_refused_for_every_other_reason_too() {
     let tokens = desk.tokens();
     let unknown = TokenHash::of(b"never made");
     assert_eq!(
-        refusal(tokens.redeem(unknown, &host("h1"), at(1))),
+        refusal(tokens.redeem(unknown, &host("h1"), &certificate("1"), at(1))),
         TokenRefusal::Unknown
     );
     let late = make(&desk, "late", None);
-    let refused = refusal(tokens.redeem(late, &host("h1"), at(600)));
+    let refused = refusal(tokens.redeem(late, &host("h1"), &certificate("1"), at(600)));
     assert_eq!(refused, TokenRefusal::Expired(at(600)));
     let bound = make(&desk, "bound", Some(&host("h1")));
-    let refused = refusal(tokens.redeem(bound, &host("h2"), at(1)));
+    let refused = refusal(tokens.redeem(bound, &host("h2"), &certificate("1"), at(1)));
     assert_eq!(refused, TokenRefusal::Bound(host("h1")));
-    assert!(tokens.redeem(bound, &host("h1"), at(1)).is_ok());
+    assert!(
+        tokens
+            .redeem(bound, &host("h1"), &certificate("1"), at(1))
+            .is_ok()
+    );
     let withdrawn = make(&desk, "withdrawn", None);
     tokens.revoke(withdrawn.id(), at(5)).unwrap();
     tokens.revoke(withdrawn.id(), at(6)).unwrap();
-    let refused = refusal(tokens.redeem(withdrawn, &host("h1"), at(7)));
+    let refused = refusal(tokens.redeem(withdrawn, &host("h1"), &certificate("1"), at(7)));
     assert_eq!(refused, TokenRefusal::Revoked(at(5)));
     assert!(matches!(
         tokens.revoke(bound.id(), at(8)),
@@ -116,10 +126,12 @@ fn of_many_that_use_a_token_at_once_exactly_one_wins() {
                     let gate = &gate;
                     scope.spawn(move || {
                         gate.wait();
-                        match desk
-                            .tokens()
-                            .redeem(hash, &host(&format!("h{number}")), at(1))
-                        {
+                        match desk.tokens().redeem(
+                            hash,
+                            &host(&format!("h{round}-{number}")),
+                            &certificate("1"),
+                            at(1),
+                        ) {
                             Ok(_) => true,
                             Err(DeskError::Token(TokenRefusal::Used { .. })) => false,
                             Err(other) => panic!("{other}"),
@@ -155,36 +167,105 @@ fn token_names_read_back_and_hide_the_hash() {
     }
 }
 
+/// Lets a host in by a token for its name.
+fn join(desk: &Desk, name: &str, certificate: &Certificate, seconds: i64) {
+    let hash = make(desk, &format!("{name} at {seconds}"), Some(&host(name)));
+    desk.tokens()
+        .redeem(hash, &host(name), certificate, at(seconds))
+        .unwrap();
+}
+
+fn revocation(seconds: i64) -> AuditEntry {
+    AuditEntry {
+        time: at(seconds),
+        who: "ana".to_owned(),
+        what: "host revoke".to_owned(),
+        result: AuditOutcome::Done,
+        detail: "h1: stolen".to_owned(),
+    }
+}
+
 #[test]
 fn a_host_is_enrolled_renewed_and_shut_out() {
     let (_directory, desk) = desk();
     let (hosts, h1) = (desk.hosts(), host("h1"));
     assert_eq!(hosts.get(&h1).unwrap(), None);
-    let unknown = hosts.renew(&h1, &certificate("1"), at(0));
+    let unknown = hosts.renew(&h1, "any", &certificate("1"), at(0));
     assert!(matches!(unknown, Err(DeskError::NotFound { .. })));
     assert!(matches!(
-        hosts.revoke(&h1, at(0)),
+        hosts.revoke(&h1, at(0), &revocation(0)),
         Err(DeskError::NotFound { .. })
     ));
-    hosts.enrol(&h1, &certificate("1"), at(1)).unwrap();
-    hosts.renew(&h1, &certificate("2"), at(2)).unwrap();
-    hosts.revoke(&h1, at(3)).unwrap();
-    hosts.revoke(&h1, at(4)).unwrap();
+    join(&desk, "h1", &certificate("1"), 1);
+    let shown = certificate("1").fingerprint;
+    hosts.renew(&h1, &shown, &certificate("2"), at(2)).unwrap();
+    hosts.revoke(&h1, at(3), &revocation(3)).unwrap();
+    let again = hosts.revoke(&h1, at(4), &revocation(4));
+    assert!(matches!(again, Err(DeskError::Revoked { at: time, .. }) if time == at(3)));
+    assert_eq!(desk.audit().list(9).unwrap(), [revocation(3)]);
     let row = hosts.get(&h1).unwrap().unwrap();
     assert_eq!(row.certificate, certificate("2"));
     assert_eq!(
         (row.enrolled, row.renewed, row.revoked),
         (at(1), Some(at(2)), Some(at(3)))
     );
-    let refused = hosts.renew(&h1, &certificate("3"), at(5));
+    let shown = certificate("2").fingerprint;
+    let refused = hosts.renew(&h1, &shown, &certificate("3"), at(5));
     assert!(matches!(refused, Err(DeskError::Revoked { .. })));
     assert_eq!(hosts.list().unwrap(), [row]);
-    hosts.enrol(&h1, &certificate("4"), at(6)).unwrap();
+    join(&desk, "h1", &certificate("4"), 6);
     let row = hosts.get(&h1).unwrap().unwrap();
     assert_eq!(
         (row.enrolled, row.renewed, row.revoked),
         (at(6), None, None)
     );
+}
+
+#[test]
+fn a_renewal_whose_answer_was_lost_can_be_asked_again_and_older_certificates_are_void() {
+    let (_directory, desk) = desk();
+    let (hosts, h1) = (desk.hosts(), host("h1"));
+    let shown = |serial: &str| certificate(serial).fingerprint;
+    let admitted = || {
+        let row = hosts.get(&h1).unwrap().unwrap();
+        ["1", "2", "3", "4", "5"].map(|serial| row.admits(&shown(serial)))
+    };
+    join(&desk, "h1", &certificate("1"), 1);
+    assert_eq!(admitted(), [true, false, false, false, false]);
+    for (shows, gets) in [("1", "2"), ("1", "3"), ("3", "4")] {
+        hosts
+            .renew(&h1, &shown(shows), &certificate(gets), at(2))
+            .unwrap();
+        assert!(hosts.get(&h1).unwrap().unwrap().admits(&shown(shows)));
+    }
+    assert_eq!(admitted(), [false, false, true, true, false]);
+    let late = hosts.renew(&h1, &shown("1"), &certificate("5"), at(3));
+    assert!(matches!(late, Err(DeskError::Superseded { .. })));
+    hosts.revoke(&h1, at(4), &revocation(4)).unwrap();
+    assert_eq!(admitted(), [false; 5]);
+    join(&desk, "h1", &certificate("5"), 5);
+    assert_eq!(admitted(), [false, false, false, false, true]);
+}
+
+#[test]
+fn a_taken_name_costs_no_token_and_leaves_its_host_alone() {
+    let (_directory, desk) = desk();
+    join(&desk, "h1", &certificate("1"), 1);
+    let hash = make(&desk, "for any", None);
+    let taken = desk
+        .tokens()
+        .redeem(hash, &host("h1"), &certificate("2"), at(2));
+    assert!(matches!(taken, Err(DeskError::Exists { what: "host", .. })));
+    let row = desk.hosts().get(&host("h1")).unwrap().unwrap();
+    assert_eq!(row.certificate, certificate("1"));
+    assert_eq!(desk.tokens().get(hash).unwrap().used, None);
+    let long = Certificate {
+        serial: "x".repeat(5_000),
+        ..certificate("2")
+    };
+    let failed = desk.tokens().redeem(hash, &host("h2"), &long, at(2));
+    assert!(matches!(failed, Err(DeskError::TooLong { .. })));
+    assert_eq!(desk.tokens().get(hash).unwrap().used, None);
 }
 
 #[test]

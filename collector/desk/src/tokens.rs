@@ -6,8 +6,9 @@ use std::str::FromStr;
 use firstlook_model::{HostId, InvalidId, Timestamp};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use crate::hosts::enrol;
 use crate::row::{Columns, short};
-use crate::{Desk, DeskError, TokenRefusal};
+use crate::{Certificate, Desk, DeskError, TokenRefusal};
 
 /// SHA-256 of a token's secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,20 +140,33 @@ impl Tokens<'_> {
         }
     }
 
-    /// Uses a token up: of any number of callers, at once or one after the other, one wins.
+    /// One token.
     ///
     /// # Errors
-    /// [`DeskError::Token`] says why the token does not let the host in.
+    /// [`DeskError::Token`] when nobody made it.
+    pub fn get(&self, hash: TokenHash) -> Result<JoinToken, DeskError> {
+        self.0.transaction("reading a join token", |transaction| {
+            find(transaction, hash)?.ok_or(TokenRefusal::Unknown.into())
+        })
+    }
+
+    /// Uses a token up and lets the host in with its certificate: both, or neither. Of any number of callers, at once
+    /// or one after the other, one wins. Only a token that is bound to a name takes it over from an enrolled host.
+    ///
+    /// # Errors
+    /// [`DeskError::Token`] says why the token does not let the host in; [`DeskError::Exists`] when the name is taken.
     pub fn redeem(
         &self,
         hash: TokenHash,
         host: &HostId,
+        certificate: &Certificate,
         at: Timestamp,
     ) -> Result<JoinToken, DeskError> {
         let doing = "redeeming a join token";
         self.0.transaction(doing, |transaction| {
             let mut token = find(transaction, hash)?.ok_or(TokenRefusal::Unknown)?;
             token.check(host, at)?;
+            enrol(transaction, host, certificate, at, token.bound_to.is_some())?;
             transaction
                 .execute(
                     "UPDATE tokens SET used = ?2, used_by = ?3 WHERE hash = ?1",

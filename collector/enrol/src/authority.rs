@@ -10,11 +10,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
-use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
+
+use crate::identity::{fingerprint_of, hexadecimal};
 
 const CERTIFICATE_FILE: &str = "authority.pem";
 const KEY_FILE: &str = "authority.key";
@@ -80,7 +81,7 @@ impl Issued {
         Self {
             certificate_pem: certificate.pem(),
             serial,
-            fingerprint: hexadecimal(digest(&SHA256, certificate.der()).as_ref()),
+            fingerprint: fingerprint_of(certificate.der()),
             expires,
         }
     }
@@ -136,7 +137,7 @@ impl Authority {
     fn assemble(pem: String, key: KeyPair, path: &Path) -> Result<Self, AuthorityError> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| AuthorityError::NotACertificate(path.to_owned()))?;
-        let fingerprint = hexadecimal(digest(&SHA256, &der).as_ref());
+        let fingerprint = fingerprint_of(&der);
         let issuer = Issuer::from_ca_cert_pem(&pem, key)?;
         Ok(Self {
             issuer,
@@ -272,10 +273,6 @@ fn serial_text(params: &CertificateParams) -> String {
         .unwrap_or_default()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn read(path: &Path) -> Result<String, AuthorityError> {
     std::fs::read_to_string(path).map_err(|source| AuthorityError::File {
         path: path.to_owned(),
@@ -295,6 +292,7 @@ mod tests {
     use super::*;
     use crate::identity::peer_of;
     use firstlook_model::Peer;
+    use ring::digest::{SHA256, digest};
 
     fn now() -> Timestamp {
         Timestamp::from_secs(1_800_000_000)
@@ -338,9 +336,18 @@ mod tests {
             .unwrap();
         let der = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap();
         let expires = now().plus(HOST_LIFETIME);
-        assert_eq!(peer_of(&der).unwrap(), Peer::Host { host, expires });
-        let hash = hexadecimal(digest(&SHA256, &der).as_ref());
-        assert_eq!(issued.fingerprint, hash);
+        let fingerprint: String = digest(&SHA256, &der)
+            .as_ref()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(issued.fingerprint, fingerprint);
+        let peer = Peer::Host {
+            host,
+            expires,
+            fingerprint,
+        };
+        assert_eq!(peer_of(&der).unwrap(), peer);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reading a peer's identity from its certificate, after the chain was verified.
 
 use firstlook_model::{HostId, InvalidId, Peer, Timestamp};
+use ring::digest::{SHA256, digest};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -19,6 +20,15 @@ pub enum InvalidIdentity {
     /// The host's name breaks its rule.
     #[error(transparent)]
     Host(#[from] InvalidId),
+}
+
+/// SHA-256 of a certificate (DER): 64 hexadecimal digits.
+pub fn fingerprint_of(der: &[u8]) -> String {
+    hexadecimal(digest(&SHA256, der).as_ref())
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Who a verified certificate names.
@@ -43,6 +53,7 @@ pub fn peer_of(der: &[u8]) -> Result<Peer, InvalidIdentity> {
                 Ok(Peer::Host {
                     host: HostId::new(name)?,
                     expires,
+                    fingerprint: fingerprint_of(der),
                 })
             } else if let Some(name) = uri.strip_prefix(RESPONDER) {
                 Ok(Peer::Responder {

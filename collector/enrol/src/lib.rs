@@ -11,8 +11,8 @@ pub mod service;
 pub mod token;
 
 pub use authority::{Authority, AuthorityError, Issued};
-pub use identity::{InvalidIdentity, peer_of};
+pub use identity::{InvalidIdentity, fingerprint_of, peer_of};
 pub use listener::{Authenticated, ListenerCounters, ListenerLimits, incoming, server_config};
 pub use rustls::ServerConfig;
-pub use service::{EnrolmentService, Redeemed, Refused, Registry};
+pub use service::{EnrolmentService, Refused, Registry};
 pub use token::{InvalidToken, JoinToken};

@@ -17,37 +17,48 @@ pub enum Refused {
     Token(&'static str),
     /// The name belongs to an enrolled host.
     NameTaken(HostId),
-    /// The host was revoked or never enrolled.
+    /// The host was revoked or never enrolled, or what it shows is of before it joined again.
     Host(HostId),
     /// The registry cannot be read or written; a retry may help.
     Unavailable(String),
 }
 
-/// A redeemed token: the host's name from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redeemed {
-    /// The name.
-    pub host: HostId,
-}
-
 /// Where tokens and hosts are kept. Calls may block; each is one transaction.
 pub trait Registry: Send + Sync + 'static {
-    /// Uses the token up and settles the host's name.
+    /// The name under which the token lets in whoever wishes for `wished`. Uses nothing up.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn name(
+        &self,
+        secret_hash: [u8; 32],
+        wished: &HostId,
+        now: Timestamp,
+    ) -> Result<HostId, Refused>;
+
+    /// Uses the token up and lets the host in with this certificate: both, or neither.
     ///
     /// # Errors
     /// [`Refused`]; a token refused for a taken name stays valid.
     fn redeem(
         &self,
         secret_hash: [u8; 32],
-        wished: &HostId,
+        host: &HostId,
+        issued: &Issued,
         now: Timestamp,
-    ) -> Result<Redeemed, Refused>;
+    ) -> Result<(), Refused>;
 
-    /// Notes a certificate that was issued to a host.
+    /// Notes a certificate that was issued to a host for the one of the fingerprint `shown`.
     ///
     /// # Errors
-    /// [`Refused::Host`] when the host is revoked or unknown.
-    fn issued(&self, host: &HostId, issued: &Issued, now: Timestamp) -> Result<(), Refused>;
+    /// [`Refused::Host`] when the host is revoked or unknown, or what it shows is void.
+    fn renew(
+        &self,
+        host: &HostId,
+        shown: &str,
+        issued: &Issued,
+        now: Timestamp,
+    ) -> Result<(), Refused>;
 }
 
 /// Serves `firstlook.v1.Enrolment`.
@@ -79,15 +90,21 @@ impl<R: Registry> EnrolmentService<R> {
             .map_err(refusal)
     }
 
-    async fn issue(&self, csr: &str, host: HostId) -> Result<String, Status> {
-        let now = (self.clock)();
+    /// A certificate, given away only once `note` has noted it.
+    async fn issue(
+        &self,
+        csr: &str,
+        host: HostId,
+        now: Timestamp,
+        note: impl FnOnce(&R, &HostId, &Issued) -> Result<(), Refused> + Send + 'static,
+    ) -> Result<String, Status> {
         let issued = self
             .authority
             .issue_host(csr, &host, now)
             .map_err(issue_failure)?;
         let pem = issued.certificate_pem.clone();
         let known = host.clone();
-        self.blocking(move |registry| registry.issued(&known, &issued, now))
+        self.blocking(move |registry| note(registry, &known, &issued))
             .await?;
         tracing::info!(%host, "certificate issued");
         Ok(pem)
@@ -104,18 +121,20 @@ impl<R: Registry> Enrolment for EnrolmentService<R> {
         let wished =
             HostId::new(request.name).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let now = (self.clock)();
-        // Before the token is used up: a request that cannot be signed must not cost it.
-        self.authority
-            .issue_host(&request.csr_pem, &wished, now)
-            .map_err(issue_failure)?;
         let hash = secret_hash(&request.token_secret)
             .ok_or_else(|| refusal(Refused::Token("it is malformed")))?;
-        let redeemed = self
-            .blocking(move |registry| registry.redeem(hash, &wished, now))
+        let host = self
+            .blocking(move |registry| registry.name(hash, &wished, now))
             .await?;
-        let certificate_pem = self.issue(&request.csr_pem, redeemed.host.clone()).await?;
+        let redeem = move |registry: &R, host: &HostId, issued: &Issued| {
+            registry.redeem(hash, host, issued, now)
+        };
+        // A request that cannot be signed does not cost the token.
+        let certificate_pem = self
+            .issue(&request.csr_pem, host.clone(), now, redeem)
+            .await?;
         Ok(Response::new(wire::JoinReply {
-            host: redeemed.host.to_string(),
+            host: host.to_string(),
             certificate_pem,
             authority_pem: self.authority.certificate_pem().to_owned(),
         }))
@@ -125,12 +144,19 @@ impl<R: Registry> Enrolment for EnrolmentService<R> {
         &self,
         request: Request<wire::RenewRequest>,
     ) -> Result<Response<wire::RenewReply>, Status> {
-        let Some(Peer::Host { host, .. }) = request.extensions().get::<Peer>().cloned() else {
+        let Some(Peer::Host {
+            host, fingerprint, ..
+        }) = request.extensions().get::<Peer>().cloned()
+        else {
             return Err(Status::unauthenticated(
                 "renewal needs the host's own certificate",
             ));
         };
-        let certificate_pem = self.issue(&request.into_inner().csr_pem, host).await?;
+        let (csr_pem, now) = (request.into_inner().csr_pem, (self.clock)());
+        let renew = move |registry: &R, host: &HostId, issued: &Issued| {
+            registry.renew(host, &fingerprint, issued, now)
+        };
+        let certificate_pem = self.issue(&csr_pem, host, now, renew).await?;
         Ok(Response::new(wire::RenewReply {
             certificate_pem,
             authority_pem: self.authority.certificate_pem().to_owned(),

@@ -23,8 +23,8 @@ pub struct LedgerError(pub String);
 
 /// Durable, de-duplicating storage. Calls block.
 pub trait Ledger: Send + Sync + 'static {
-    /// Whether the host may speak: enrolled and not revoked.
-    fn admits(&self, host: &HostId) -> bool;
+    /// Whether the host may speak with the certificate of this fingerprint: enrolled with it and not revoked.
+    fn admits(&self, host: &HostId, fingerprint: &str) -> bool;
 
     /// Last durable sequence of the host's epoch; 0 for none.
     ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstlook_model::{Peer, Timestamp};
+use firstlook_model::{HostId, Peer, Timestamp};
 use firstlook_proto::wire;
 use firstlook_proto::wire::agent_server::Agent;
 use tokio::sync::mpsc;
@@ -61,6 +61,31 @@ pub(crate) struct Shared<L> {
     pub clock: fn() -> Timestamp,
 }
 
+/// Who speaks, by which certificate.
+pub(crate) struct Showing {
+    pub host: HostId,
+    pub expires: Timestamp,
+    pub fingerprint: String,
+}
+
+impl Showing {
+    /// Refuses whom the ledger does not admit now.
+    pub(crate) async fn admitted<L: Ledger>(&self, shared: &Shared<L>) -> Result<(), Status> {
+        let (ledger, host) = (Arc::clone(&shared.ledger), self.host.clone());
+        let fingerprint = self.fingerprint.clone();
+        let admitted = tokio::task::spawn_blocking(move || ledger.admits(&host, &fingerprint));
+        if admitted.await.unwrap_or(false) {
+            return Ok(());
+        }
+        IngestCounters::add(&shared.counters.refused_sessions, 1);
+        Err(Status::permission_denied(format!(
+            "host {} is revoked or was never enrolled, or its certificate is of before it joined \
+             again: join it again with a new token",
+            self.host
+        )))
+    }
+}
+
 impl<L: Ledger> AgentService<L> {
     /// Takes in for `ledger`.
     pub fn new(
@@ -92,26 +117,27 @@ impl<L: Ledger> Agent for AgentService<L> {
         &self,
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let Some(Peer::Host { host, expires }) = request.extensions().get::<Peer>().cloned() else {
+        let Some(Peer::Host {
+            host,
+            expires,
+            fingerprint,
+        }) = request.extensions().get::<Peer>().cloned()
+        else {
             IngestCounters::add(&self.shared.counters.refused_sessions, 1);
             return Err(Status::unauthenticated(
                 "a session needs a host's certificate",
             ));
         };
-        let ledger = Arc::clone(&self.shared.ledger);
-        let asked = host.clone();
-        let admitted = tokio::task::spawn_blocking(move || ledger.admits(&asked)).await;
-        if !admitted.unwrap_or(false) {
-            IngestCounters::add(&self.shared.counters.refused_sessions, 1);
-            return Err(Status::permission_denied(format!(
-                "host {host} is revoked or was never enrolled: join it again with a new token"
-            )));
-        }
+        let showing = Showing {
+            host,
+            expires,
+            fingerprint,
+        };
+        showing.admitted(&self.shared).await?;
         let (outgoing, stream) = mpsc::channel(OUTGOING_CAPACITY);
         let run = session::run(
             Arc::clone(&self.shared),
-            host,
-            expires,
+            showing,
             request.into_inner(),
             outgoing,
         );

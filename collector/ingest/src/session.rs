@@ -16,8 +16,8 @@ use tonic::{Status, Streaming};
 use crate::counters::IngestCounters;
 use crate::ledger::{Incoming, Ledger};
 use crate::own::stranger;
-use crate::service::Shared;
-use crate::sessions::{Outgoing, Piece};
+use crate::service::{Shared, Showing};
+use crate::sessions::{End, Outgoing, Piece};
 
 /// Longest text of a failure kept from an agent.
 const FAILURE_LIMIT_CHARS: usize = 500;
@@ -25,11 +25,11 @@ const FAILURE_LIMIT_CHARS: usize = 500;
 /// Runs a session to its end; the agent learns why by the stream's status.
 pub(crate) async fn run<L: Ledger>(
     shared: Arc<Shared<L>>,
-    host: HostId,
-    expires: Timestamp,
+    showing: Showing,
     mut incoming: Streaming<wire::AgentMessage>,
     outgoing: Outgoing,
 ) {
+    let host = showing.host.clone();
     let (number, displaced, end) = shared.sessions.begin(&host, outgoing.clone());
     if displaced {
         IngestCounters::add(&shared.counters.displaced_sessions, 1);
@@ -38,10 +38,20 @@ pub(crate) async fn run<L: Ledger>(
     let mut session = Session {
         shared: &shared,
         host: &host,
-        expires,
+        expires: showing.expires,
         outgoing: &outgoing,
     };
-    let status = session.serve(&mut incoming, end).await;
+    let status = tokio::select! {
+        biased;
+        // First, for an ended session hears nothing more. What it was storing is stored, unacknowledged, and known
+        // when it is sent again.
+        farewell = farewell(end, &host) => Err(farewell),
+        status = async {
+            // Asked again now that the session can be ended: a revocation until here found none to end.
+            showing.admitted(&shared).await?;
+            session.serve(&mut incoming).await
+        } => status,
+    };
     shared.sessions.finish(&host, number);
     match status {
         Ok(()) => tracing::info!(%host, number, "session ended"),
@@ -53,6 +63,18 @@ pub(crate) async fn run<L: Ledger>(
     }
 }
 
+/// Waits until the session must end, and says why.
+async fn farewell(mut end: watch::Receiver<End>, host: &HostId) -> Status {
+    // Closed: whoever held the other side put a newer session in its place.
+    let _ = end.changed().await;
+    match *end.borrow() {
+        End::Displaced => Status::aborted("another session of this host took over"),
+        End::Revoked => Status::permission_denied(format!(
+            "host {host} is revoked: join it again with a new token"
+        )),
+    }
+}
+
 struct Session<'a, L> {
     shared: &'a Arc<Shared<L>>,
     host: &'a HostId,
@@ -61,21 +83,10 @@ struct Session<'a, L> {
 }
 
 impl<L: Ledger> Session<'_, L> {
-    async fn serve(
-        &mut self,
-        incoming: &mut Streaming<wire::AgentMessage>,
-        mut end: watch::Receiver<()>,
-    ) -> Result<(), Status> {
+    async fn serve(&mut self, incoming: &mut Streaming<wire::AgentMessage>) -> Result<(), Status> {
         let epoch = self.greet(incoming).await?;
         loop {
-            // Both arms are cancel-safe: a message is either whole or still in the stream.
-            let message = tokio::select! {
-                _ = end.changed() => {
-                    return Err(Status::aborted("another session of this host took over"));
-                }
-                message = timeout(self.shared.limits.silence, incoming.message()) => message,
-            };
-            match message {
+            match timeout(self.shared.limits.silence, incoming.message()).await {
                 Err(_) => {
                     IngestCounters::add(&self.shared.counters.silent_sessions, 1);
                     return Err(Status::deadline_exceeded("nothing was said for too long"));

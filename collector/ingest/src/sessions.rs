@@ -42,11 +42,20 @@ pub enum SnapshotRefused {
 
 pub(crate) type Outgoing = mpsc::Sender<Result<wire::CollectorMessage, tonic::Status>>;
 
+/// Why a session must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A newer one of the same host took its place.
+    Displaced,
+    /// The host was shut out.
+    Revoked,
+}
+
 struct Live {
     number: u64,
     outgoing: Outgoing,
-    /// Dropped to end the session.
-    _ended: watch::Sender<()>,
+    /// Dropped to end the session; says why before, unless it was displaced.
+    ended: watch::Sender<End>,
     snapshots: HashMap<u64, mpsc::Sender<Piece>>,
 }
 
@@ -66,9 +75,15 @@ impl Sessions {
         self.with(|inner| inner.live.keys().cloned().collect())
     }
 
-    /// Ends the session of a host, as when it is revoked.
+    /// Ends the session of a host that was shut out. Called after it is noted that the host may not speak: one that
+    /// begins meanwhile looks there once more.
     pub fn end(&self, host: &HostId) {
-        self.with(|inner| inner.live.remove(host));
+        self.with(|inner| {
+            if let Some(live) = inner.live.remove(host) {
+                // Refused only when the session is over.
+                let _ = live.ended.send(End::Revoked);
+            }
+        });
     }
 
     /// Asks a host's agent for a snapshot of at most `limit_bytes`.
@@ -118,15 +133,15 @@ impl Sessions {
         &self,
         host: &HostId,
         outgoing: Outgoing,
-    ) -> (u64, bool, watch::Receiver<()>) {
-        let (ended, end) = watch::channel(());
+    ) -> (u64, bool, watch::Receiver<End>) {
+        let (ended, end) = watch::channel(End::Displaced);
         self.with(|inner| {
             inner.next += 1;
             let number = inner.next;
             let live = Live {
                 number,
                 outgoing,
-                _ended: ended,
+                ended,
                 snapshots: HashMap::new(),
             };
             let displaced = inner.live.insert(host.clone(), live).is_some();

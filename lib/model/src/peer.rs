@@ -12,6 +12,8 @@ pub enum Peer {
         host: HostId,
         /// When its certificate ends.
         expires: Timestamp,
+        /// SHA-256 of its certificate (DER), in hexadecimal.
+        fingerprint: String,
     },
     /// A person or tool that may ask.
     Responder {

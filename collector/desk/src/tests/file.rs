@@ -23,9 +23,15 @@ fn a_desk_of_version_1_is_brought_up_to_date_with_all_it_holds() {
         let hosts = desk.hosts().list().unwrap();
         assert_eq!(hosts[0].host, host("db1"));
         assert_eq!(hosts[0].certificate.serial, "0a1b");
+        let admitted = hosts.iter().map(|row| row.admits("c3d4"));
+        assert_eq!(admitted.collect::<Vec<_>>(), [true, true, false]);
+        assert!(!hosts[0].admits("0a1b"));
         assert_eq!(desk.audit().list(9).unwrap()[0].what, "token create");
         let hash = TokenHash::of(b"fixture");
-        let refused = refusal(desk.tokens().redeem(hash, &host("db2"), at(0)));
+        let refused = refusal(
+            desk.tokens()
+                .redeem(hash, &host("db2"), &certificate("1"), at(0)),
+        );
         assert!(matches!(refused, TokenRefusal::Used { .. }));
         assert_eq!(desk.unreadable_rows(), 0);
     }
@@ -52,7 +58,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
                 error,
                 DeskError::Newer {
                     found: 99,
-                    known: 2,
+                    known: 3,
                     ..
                 }
             ),
@@ -92,9 +98,7 @@ fn a_torn_file_is_an_error_or_reads_as_it_was() {
     let (directory, desk) = desk();
     let path = directory.path().join("desk.db");
     for number in 0..200 {
-        desk.hosts()
-            .enrol(&host(&format!("h{number}")), &certificate("1"), at(1))
-            .unwrap();
+        join(&desk, &format!("h{number}"), &certificate("1"), 1);
     }
     drop(desk);
     let sound = std::fs::read(&path).unwrap();
@@ -118,9 +122,7 @@ fn a_torn_file_is_an_error_or_reads_as_it_was() {
 fn a_row_that_cannot_be_read_is_counted_and_the_others_are_listed() {
     let (directory, desk) = desk();
     for name in ["h1", "h2", "h3"] {
-        desk.hosts()
-            .enrol(&host(name), &certificate("1"), at(1))
-            .unwrap();
+        join(&desk, name, &certificate("1"), 1);
     }
     let other = Connection::open(directory.path().join("desk.db")).unwrap();
     other

@@ -151,7 +151,7 @@ async fn the_secret_is_said_to_nobody_but_the_tokens_own_collector() {
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_and_expired_certificates_are_refused_and_counted() {
     let house = House::open();
-    house.admit("h1");
+    let admitted = house.admit("h1");
     let folder = tempfile::tempdir().unwrap();
     let (foreign, own) = (
         Authority::open(folder.path(), now()).unwrap(),
@@ -172,11 +172,7 @@ async fn foreign_and_expired_certificates_are_refused_and_counted() {
         }
         house.counted(HANDSHAKES, before + 1 + count as u64);
     }
-    let good = house
-        .papers("h1")
-        .channel(&house.agents_url())
-        .await
-        .unwrap();
+    let good = admitted.channel(&house.agents_url()).await.unwrap();
     assert!(Line::greeted(good, 1).await.is_ok());
 }
 

@@ -32,7 +32,7 @@ const SHORT: Duration = Duration::from_millis(300);
 struct Sink;
 
 impl Ledger for Sink {
-    fn admits(&self, _: &HostId) -> bool {
+    fn admits(&self, _: &HostId, _: &str) -> bool {
         true
     }
 
