@@ -75,8 +75,11 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// List hosts: who reports, who is silent, what each cannot see
+    /// List hosts: who reports, who is silent, what each cannot see; or shut one out
+    #[command(args_conflicts_with_subcommands = true)]
     Hosts {
+        #[command(subcommand)]
+        command: Option<Hosts>,
         /// Only this host, in full
         host: Option<String>,
     },
@@ -170,6 +173,21 @@ pub enum SeverityArg {
     Error,
     /// Cannot go on.
     Critical,
+}
+
+/// What can be done to a host's membership.
+#[derive(Debug, Subcommand)]
+pub enum Hosts {
+    /// Shut a host out at once: its session ends, its certificates are void
+    ///
+    /// Only a new join token lets it in again. What it reported stays.
+    Revoke {
+        /// Which host
+        host: String,
+        /// Why, for the audit
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 /// Tokens.

@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use firstlook_model::Timestamp;
 
 use crate::Answer;
-use crate::args::{Args, Color, Command};
+use crate::args::{Args, Color, Command, Hosts};
 use crate::client::{self, Client};
 use crate::config::Target;
 use crate::exit::Failure;
@@ -56,7 +56,11 @@ pub(crate) async fn run(args: Args, on_terminal: bool) -> Result<Answer, Failure
 async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
     match command {
         Command::Status { check } => status::run(context, check).await,
-        Command::Hosts { host } => hosts::run(context, host).await,
+        Command::Hosts {
+            command: Some(Hosts::Revoke { host, reason }),
+            ..
+        } => hosts::revoke(context, host, reason).await,
+        Command::Hosts { host, .. } => hosts::run(context, host).await,
         Command::Why { about, open, check } => why::run(context, about, open, check).await,
         Command::Map {
             about,

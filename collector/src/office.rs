@@ -12,7 +12,7 @@ use firstlook_enrol::{Authority, JoinToken};
 use firstlook_ingest::{Sessions, SnapshotRefused};
 use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
 use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, Timestamp};
-use firstlook_query::{HostRow, Office, OfficeError, SnapshotRow, TokenRow};
+use firstlook_query::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -60,11 +60,18 @@ impl DeskOffice {
     fn enrolled(&self, host: &HostId) -> Result<(), OfficeError> {
         match self.desk.hosts().get(host).map_err(failure)? {
             Some(row) if row.revoked.is_none() => Ok(()),
-            _ => Err(OfficeError::NotFound(format!(
-                "no host named {host}: `firstlook hosts` lists them"
+            Some(_) => Err(OfficeError::Refused(format!(
+                "host {host} is revoked: join it again with a new token"
             ))),
+            None => Err(unknown(host)),
         }
     }
+}
+
+fn unknown(host: &HostId) -> OfficeError {
+    OfficeError::NotFound(format!(
+        "no host named {host}: `firstlook hosts` lists them"
+    ))
 }
 
 fn failure(error: DeskError) -> OfficeError {
@@ -181,6 +188,36 @@ impl Office for DeskOffice {
             revoked: host.revoked.is_some(),
         };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn revoke_host(&self, host: &HostId, reason: &str, by: &str) -> Result<Revoked, OfficeError> {
+        let now = clock::now();
+        let detail = match reason.is_empty() {
+            true => host.to_string(),
+            false => format!("{host}: {reason}"),
+        };
+        let entry = AuditEntry {
+            time: now,
+            who: by.to_owned(),
+            what: "host revoke".to_owned(),
+            result: AuditOutcome::Done,
+            detail,
+        };
+        match self.desk.hosts().revoke(host, now, &entry) {
+            Ok(()) => {}
+            Err(DeskError::NotFound { .. }) => return Err(unknown(host)),
+            Err(DeskError::Revoked { at, .. }) => {
+                return Err(OfficeError::Already(format!(
+                    "host {host} was revoked at {at} already"
+                )));
+            }
+            Err(other) => return Err(failure(other)),
+        }
+        tracing::info!(%host, by, "host revoked");
+        Ok(Revoked {
+            at: now,
+            session_ended: self.sessions.end(host),
+        })
     }
 
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError> {

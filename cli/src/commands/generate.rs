@@ -40,6 +40,7 @@ mod tests {
             "firstlook.1",
             "firstlook-why.1",
             "firstlook-snapshot-take.1",
+            "firstlook-hosts-revoke.1",
         ] {
             assert!(dir.path().join(name).exists(), "{name} is missing");
         }

@@ -52,6 +52,36 @@ pub async fn run(mut context: Context, host: Option<String>) -> Result<Answer, F
     Ok(Answer::done(text))
 }
 
+/// Shuts a host out.
+pub async fn revoke(mut context: Context, host: String, reason: String) -> Result<Answer, Failure> {
+    let request = wire::RevokeHostRequest {
+        host: host.clone(),
+        reason,
+    };
+    let reply = context.client.revoke_host(request).await?.into_inner();
+    let text = if context.json {
+        json::document(
+            "host-revoked",
+            json!({
+                "host": host,
+                "revoked": Timestamp::from_micros(reply.revoked),
+                "session_ended": reply.session_ended,
+            }),
+        )?
+    } else {
+        let session = match reply.session_ended {
+            true => "its session was ended",
+            false => "it had no session",
+        };
+        let host = escape(&host);
+        format!(
+            "host {host} is revoked: {session}\n\
+             To let it in again: firstlook tokens create --host {host}\n"
+        )
+    };
+    Ok(Answer::done(text))
+}
+
 fn check(mut view: wire::HostView) -> Result<Host, Failure> {
     let inventory = view.inventory.take().map(Inventory::try_from).transpose()?;
     let losses = std::mem::take(&mut view.losses)

@@ -75,15 +75,12 @@ impl Sessions {
         self.with(|inner| inner.live.keys().cloned().collect())
     }
 
-    /// Ends the session of a host that was shut out. Called after it is noted that the host may not speak: one that
+    /// Ends the session of a host that was shut out, and says whether there was one. Called after it is noted that the host may not speak: one that
     /// begins meanwhile looks there once more.
-    pub fn end(&self, host: &HostId) {
-        self.with(|inner| {
-            if let Some(live) = inner.live.remove(host) {
-                // Refused only when the session is over.
-                let _ = live.ended.send(End::Revoked);
-            }
-        });
+    pub fn end(&self, host: &HostId) -> bool {
+        let live = self.with(|inner| inner.live.remove(host));
+        // Refused only when the session is over.
+        live.is_some_and(|live| live.ended.send(End::Revoked).is_ok())
     }
 
     /// Asks a host's agent for a snapshot of at most `limit_bytes`.

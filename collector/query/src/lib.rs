@@ -14,6 +14,6 @@ mod view;
 
 pub use about::About;
 pub use guard::{Access, BearerTokens};
-pub use office::{HostRow, Office, OfficeError, SnapshotRow, TokenRow};
+pub use office::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 pub use service::QueryService;
 pub use view::View;

@@ -15,6 +15,8 @@ pub enum OfficeError {
     Unreachable(String),
     /// It is busy with the same.
     Busy(String),
+    /// It is so already.
+    Already(String),
     /// What came is damaged.
     Damaged(String),
     /// The database or a file cannot be used.
@@ -55,6 +57,15 @@ pub struct HostRow {
     pub revoked: bool,
 }
 
+/// A host that was just shut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether a session of it was ended.
+    pub session_ended: bool,
+}
+
 /// A kept snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotRow {
@@ -86,6 +97,8 @@ pub trait Office: Send + Sync + 'static {
     fn revoke_token(&self, id: &str, by: &str) -> Result<(), OfficeError>;
     /// Enrolled hosts, by name.
     fn hosts(&self) -> Result<Vec<HostRow>, OfficeError>;
+    /// Shuts a host out and ends its session, if it has one.
+    fn revoke_host(&self, host: &HostId, reason: &str, by: &str) -> Result<Revoked, OfficeError>;
     /// An incident, open or closed.
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError>;
     /// Kept snapshots, newest first.

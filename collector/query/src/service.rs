@@ -21,8 +21,8 @@ use crate::present::{host_view, snapshot_view, token_view};
 use crate::telemetry;
 use crate::view::View;
 
-/// Longest reason for a snapshot, in bytes.
-const REASON_LIMIT_BYTES: usize = 4_096;
+/// Longest reason for a snapshot or a revocation, in bytes: with a host's name it fits into a text of the desk.
+const REASON_LIMIT_BYTES: usize = 3_840;
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -149,6 +149,7 @@ fn refusal(error: OfficeError) -> Status {
         OfficeError::Refused(why) => Status::permission_denied(why),
         OfficeError::Unreachable(why) => Status::unavailable(why),
         OfficeError::Busy(why) => Status::aborted(why),
+        OfficeError::Already(why) => Status::already_exists(why),
         OfficeError::Damaged(why) => Status::data_loss(why),
         OfficeError::Failed(why) => {
             tracing::error!(error = why, "query failed");
@@ -159,6 +160,15 @@ fn refusal(error: OfficeError) -> Status {
 
 fn host(text: String) -> Result<HostId, Status> {
     HostId::new(text).map_err(|e| Status::invalid_argument(e.to_string()))
+}
+
+fn reason(text: &str) -> Result<(), Status> {
+    match text.len() > REASON_LIMIT_BYTES {
+        true => Err(Status::invalid_argument(format!(
+            "the reason is longer than {REASON_LIMIT_BYTES} bytes"
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn snapshot_id(text: String) -> Result<SnapshotId, Status> {
@@ -372,17 +382,30 @@ impl<O: Office> Query for QueryService<O> {
         Ok(Response::new(wire::RevokeTokenReply {}))
     }
 
+    async fn revoke_host(
+        &self,
+        request: Request<wire::RevokeHostRequest>,
+    ) -> Result<Response<wire::RevokeHostReply>, Status> {
+        let by = self.access.responder(&request)?;
+        let request = request.into_inner();
+        reason(&request.reason)?;
+        let host = host(request.host)?;
+        let revoked = self
+            .ask(move |office| office.revoke_host(&host, &request.reason, &by))
+            .await?;
+        Ok(Response::new(wire::RevokeHostReply {
+            revoked: revoked.at.as_micros(),
+            session_ended: revoked.session_ended,
+        }))
+    }
+
     async fn take_snapshot(
         &self,
         request: Request<wire::TakeSnapshotRequest>,
     ) -> Result<Response<wire::TakeSnapshotReply>, Status> {
         let by = self.access.responder(&request)?;
         let request = request.into_inner();
-        if request.reason.len() > REASON_LIMIT_BYTES {
-            return Err(Status::invalid_argument(
-                "the reason is longer than 4096 bytes",
-            ));
-        }
+        reason(&request.reason)?;
         let host = host(request.host)?;
         let row = self
             .office

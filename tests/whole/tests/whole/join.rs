@@ -232,32 +232,6 @@ async fn each_certificate_opens_its_own_door_only() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_host_gets_neither_a_session_nor_a_new_certificate() {
-    let house = House::open();
-    let papers = house.admit("h1");
-    desk(&house)
-        .hosts()
-        .revoke(&HostId::new("h1").unwrap(), now())
-        .unwrap();
-    let channel = papers.channel(&house.agents_url()).await.unwrap();
-    let refused = Line::open(channel.clone()).await.err().unwrap();
-    assert_eq!(refused.code(), Code::PermissionDenied);
-    assert!(
-        refused.message().contains("join it again with a new token"),
-        "{refused}"
-    );
-    let csr_pem = signing_request().1;
-    let renewed = EnrolmentClient::new(channel)
-        .renew(wire::RenewRequest { csr_pem })
-        .await;
-    assert_eq!(renewed.unwrap_err().code(), Code::PermissionDenied);
-    assert_eq!(
-        house.ask_json("hosts", &["hosts"])["hosts"][0]["state"],
-        "revoked"
-    );
-}
-
 #[test]
 fn a_name_is_taken_over_only_with_a_token_for_it() {
     let house = House::open();

@@ -10,6 +10,7 @@ mod full_disk;
 mod join;
 mod path;
 mod restarts;
+mod revocation;
 mod session;
 mod silence;
 mod snapshots;
