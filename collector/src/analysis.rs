@@ -1,5 +1,6 @@
 //! The analysis: load → detect → diagnose → incident → commit → publish, one thread, once a second.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use firstlook_detect::{DetectConfig, Detector};
 use firstlook_diagnose::{Catalogue, diagnose, symptom_gate};
 use firstlook_incident::{IncidentChange, Incidents, Reason, Sighting};
 use firstlook_ingest::Sessions;
-use firstlook_model::{Incident, IncidentId, Situation, TimeRange};
+use firstlook_model::{HostId, Incident, IncidentId, Situation, TimeRange, Timestamp};
 use firstlook_query::View;
 use firstlook_runtime::clock;
 use firstlook_store::Store;
@@ -32,12 +33,16 @@ pub type Counters = Box<dyn Fn() -> Vec<(String, u64)> + Send>;
 /// What the analysis works with.
 pub struct Analysis {
     detector: Detector,
+    /// How long no contact makes a host silent, for detection and for the view alike.
+    silent_after: Duration,
     catalogue: Catalogue,
     incidents: Incidents,
     closed: Vec<Incident>,
     desk: Desk,
     contacts: Contacts,
     sessions: Sessions,
+    /// Hosts that were shut out, as far as none of them was heard since it joined again.
+    revoked: BTreeSet<HostId>,
     counters: Counters,
     view: watch::Sender<Arc<View>>,
 }
@@ -62,24 +67,40 @@ impl Analysis {
             .filter(|i| i.closed.is_some())
             .take(CLOSED_SHOWN)
             .collect();
-        let mut detector = Detector::new(DetectConfig::default());
+        let config = DetectConfig::default();
+        let silent_after = config.silent_after;
+        let mut detector = Detector::new(config);
         let now = clock::now();
         let range = TimeRange::new(now.minus(REPLAY), now);
+        let rows = desk.hosts().list()?.into_iter();
+        let revoked: BTreeSet<HostId> = rows
+            .filter(|row| row.revoked.is_some())
+            .map(|row| row.host)
+            .collect();
         let mut records = 0u64;
         store.replay(range, |host, received, record| {
+            if revoked.contains(host) {
+                return;
+            }
             detector.observe_contact(host, received, None);
             detector.observe_record(host, received, &record);
             records += 1;
         });
         tracing::info!(records, open = open.len(), "analysis restored");
+        let mut incidents = Incidents::restored(firstlook_incident::Config::default(), open);
+        for host in &revoked {
+            incidents.shut_out(host);
+        }
         let mut analysis = Self {
             detector,
+            silent_after,
             catalogue: Catalogue::builtin(),
-            incidents: Incidents::restored(firstlook_incident::Config::default(), open),
+            incidents,
             closed,
             desk,
             contacts,
             sessions,
+            revoked,
             counters,
             view,
         };
@@ -111,19 +132,48 @@ impl Analysis {
                 received,
                 said,
             } => {
-                self.detector.observe_contact(&host, received, said);
+                if self.is_welcome(&host) {
+                    self.detector.observe_contact(&host, received, said);
+                }
+            }
+            Heard::Revoked { host } => {
+                self.detector.forget_host(&host);
+                self.incidents.shut_out(&host);
+                self.revoked.insert(host);
             }
             Heard::Records {
                 host,
                 received,
                 records,
             } => {
+                if !self.is_welcome(&host) {
+                    return;
+                }
                 self.detector.observe_contact(&host, received, None);
                 for record in &records {
                     self.detector.observe_record(&host, received, record);
                 }
             }
         }
+    }
+
+    /// Whether a host is heard. Of one that was shut out the last words may still come; or it has joined again.
+    fn is_welcome(&mut self, host: &HostId) -> bool {
+        if !self.revoked.contains(host) {
+            return true;
+        }
+        let back = match self.desk.hosts().get(host) {
+            Ok(row) => row.is_some_and(|row| row.revoked.is_none()),
+            Err(error) => {
+                tracing::error!(%error, %host, "host cannot be looked up");
+                false
+            }
+        };
+        if back {
+            self.revoked.remove(host);
+            self.incidents.let_in(host);
+        }
+        back
     }
 
     fn analyse(&mut self) {
@@ -175,15 +225,26 @@ impl Analysis {
         }
     }
 
+    /// Hosts that have a session and were heard lately. A session alone says little: one whose host is gone lasts until
+    /// the connection is given up.
+    fn reporting(&self, heard: &BTreeMap<HostId, Timestamp>, now: Timestamp) -> BTreeSet<HostId> {
+        let mut hosts = self.sessions.connected();
+        let lately = |at: &Timestamp| now.since(*at) < self.silent_after;
+        hosts.retain(|host| heard.get(host).is_some_and(lately));
+        hosts.into_iter().collect()
+    }
+
     fn publish(&self, situation: Situation) {
         let mut open: Vec<Incident> = self.incidents.open().cloned().collect();
         open.sort_by(|a, b| gravity(b).total_cmp(&gravity(a)).then(a.id.cmp(&b.id)));
+        let contacts = self.contacts.heard();
+        let reporting = self.reporting(&contacts, situation.reference_time);
         self.view.send_replace(Arc::new(View {
             situation: Some(situation),
             open,
             closed: self.closed.clone(),
-            contacts: self.contacts.heard(),
-            connected: self.sessions.connected(),
+            contacts,
+            reporting,
             clock_offsets: self.contacts.offsets(),
             counters: self.counters(),
         }));

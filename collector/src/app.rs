@@ -81,7 +81,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         store.clone(),
         desk.clone(),
         contacts.clone(),
-        heard,
+        heard.clone(),
     ));
     let counters = counters(&ingest_counters, &doors, &store, &ledger);
     let (view, views) = watch::channel(Arc::new(View::empty()));
@@ -131,6 +131,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         authority,
         sessions,
         snapshots,
+        heard,
     };
     let access = Access::new(Arc::new(bearer), clock::now);
     let query = QueryService::new(

@@ -31,6 +31,11 @@ pub enum Heard {
         /// Its own clock.
         said: Option<Timestamp>,
     },
+    /// A host was shut out: what it says no more means nothing.
+    Revoked {
+        /// Who.
+        host: HostId,
+    },
 }
 
 /// Batches waiting for the analysis. When it is full ingest waits, and so the agents.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use firstlook_desk::{
     AuditEntry, AuditOutcome, Desk, DeskError, JoinToken as TokenOnDesk, SnapshotState,
@@ -16,6 +17,7 @@ use firstlook_query::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenR
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::ledger::Heard;
 use crate::snapshots::{archive_path, receive, verify};
 
 /// Most snapshots listed.
@@ -31,6 +33,8 @@ pub struct DeskOffice {
     pub sessions: Sessions,
     /// Folder of archives.
     pub snapshots: PathBuf,
+    /// The analysis.
+    pub heard: SyncSender<Heard>,
 }
 
 impl DeskOffice {
@@ -214,9 +218,12 @@ impl Office for DeskOffice {
             Err(other) => return Err(failure(other)),
         }
         tracing::info!(%host, by, "host revoked");
+        let session_ended = self.sessions.end(host);
+        // Refused only when the analysis is gone, and then the collector is ending.
+        let _ = self.heard.send(Heard::Revoked { host: host.clone() });
         Ok(Revoked {
             at: now,
-            session_ended: self.sessions.end(host),
+            session_ended,
         })
     }
 

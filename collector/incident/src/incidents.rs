@@ -1,10 +1,10 @@
 //! The open incidents, and what one step does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use firstlook_model::{
-    Incident, IncidentId, IncidentState, Situation, Symptom, Timestamp, Verdict,
+    HostId, Incident, IncidentId, IncidentState, Situation, Symptom, Timestamp, Verdict,
 };
 
 use crate::change::{IncidentChange, Reason};
@@ -48,6 +48,7 @@ pub struct Sighting {
 pub struct Incidents {
     config: Config,
     open: Vec<Tracked>,
+    shut_out: BTreeSet<HostId>,
 }
 
 impl Incidents {
@@ -65,7 +66,21 @@ impl Incidents {
             .map(Tracked::restored)
             .collect();
         open.sort_by_key(|tracked| tracked.incident.id);
-        Self { config, open }
+        Self {
+            config,
+            open,
+            shut_out: BTreeSet::new(),
+        }
+    }
+
+    /// A host was shut out: its symptoms keep no incident open any more.
+    pub fn shut_out(&mut self, host: &HostId) {
+        self.shut_out.insert(host.clone());
+    }
+
+    /// A host that was shut out is heard again.
+    pub fn let_in(&mut self, host: &HostId) {
+        self.shut_out.remove(host);
     }
 
     /// The open incidents, by number.
@@ -88,7 +103,8 @@ impl Incidents {
         if self.open.iter().any(|tracked| tracked.updated > now) {
             return Vec::new();
         }
-        let sight = Sight::of(situation);
+        let shut_out = self.shut_out.clone();
+        let sight = Sight::of(situation, &shut_out);
         let mut changes = Vec::new();
         let mut reasons: BTreeMap<IncidentId, Reason> = BTreeMap::new();
         let mut opened = Vec::new();

@@ -27,10 +27,11 @@ pub(crate) struct Sight<'a> {
     seen_hosts: BTreeSet<&'a HostId>,
     silent_hosts: BTreeSet<&'a HostId>,
     blind: BTreeSet<&'a ComponentId>,
+    shut_out: &'a BTreeSet<HostId>,
 }
 
 impl<'a> Sight<'a> {
-    pub fn of(situation: &'a Situation) -> Self {
+    pub fn of(situation: &'a Situation, shut_out: &'a BTreeSet<HostId>) -> Self {
         let fresh: Vec<_> = situation
             .attestations
             .iter()
@@ -46,6 +47,7 @@ impl<'a> Sight<'a> {
             seen_hosts: fresh.iter().filter_map(|a| a.component.host_id()).collect(),
             silent_hosts: silent.filter_map(|s| s.component.host_id()).collect(),
             blind: situation.blind_spots.iter().map(|b| &b.component).collect(),
+            shut_out,
         }
     }
 
@@ -54,13 +56,22 @@ impl<'a> Sight<'a> {
         self.present.get(key).copied()
     }
 
+    /// Whether the symptom's host was shut out.
+    pub fn is_shut_out(&self, symptom: &Symptom) -> bool {
+        let host = symptom.component.host_id();
+        host.is_some_and(|host| self.shut_out.contains(host))
+    }
+
     /// Whether an absent symptom is known to be absent: its signal was measured. Silence is not
-    /// recovery: what nobody sees may still be there.
+    /// recovery: what nobody sees may still be there. Of a host that was shut out nobody waits for more.
     pub fn would_show(&self, symptom: &Symptom) -> bool {
         let component = &symptom.component;
         let Some(host) = component.host_id() else {
             return true;
         };
+        if self.shut_out.contains(host) {
+            return true;
+        }
         if self.silent_hosts.contains(host) {
             return false;
         }

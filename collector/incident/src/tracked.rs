@@ -26,6 +26,8 @@ pub(crate) struct Tracked {
     pub quiet_since: Option<Timestamp>,
     /// Whether any of its symptoms is present.
     pub is_seen: bool,
+    /// Whether a host of its gating symptoms was shut out.
+    was_shut_out: bool,
     /// Who the title says leads, and who leads now since when.
     told: Option<Leader>,
     leads: Option<(Leader, Timestamp)>,
@@ -80,6 +82,7 @@ impl Tracked {
             incident,
             quiet_since: None,
             is_seen: true,
+            was_shut_out: false,
             told,
             leads,
             updated: now,
@@ -94,6 +97,7 @@ impl Tracked {
             incident,
             quiet_since: None,
             is_seen: true,
+            was_shut_out: false,
             told,
             leads,
             updated,
@@ -237,6 +241,7 @@ impl Tracked {
         let gating = self.incident.symptoms.iter().filter(|s| s.gate);
         let absent = |s: &Symptom| sight.present(&key(s)).is_none() && sight.would_show(s);
         let quiet = gating.clone().all(absent);
+        self.was_shut_out = gating.clone().any(|s| sight.is_shut_out(s));
         self.is_seen = self
             .incident
             .symptoms
@@ -249,7 +254,11 @@ impl Tracked {
         let mut incident = self.incident;
         let since = self.quiet_since.unwrap_or(now);
         let quiet_s = now.since(since).as_secs();
-        let text = format!("closed: no symptom for {quiet_s} s, while measured");
+        let why = match self.was_shut_out {
+            true => "and a host of it was revoked",
+            false => "while measured",
+        };
+        let text = format!("closed: no symptom for {quiet_s} s, {why}");
         story::conclude(&mut incident, now, text);
         incident.state = IncidentState::Closed;
         incident.closed = Some(now);

@@ -16,4 +16,4 @@ pub use about::About;
 pub use guard::{Access, BearerTokens};
 pub use office::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 pub use service::QueryService;
-pub use view::View;
+pub use view::{HostState, View};

@@ -15,15 +15,6 @@ const LOSSES_SPAN: Duration = Duration::from_secs(3_600);
 /// A host as responders see it. Reads the store: blocks.
 pub fn host_view(row: &HostRow, view: &View, store: &Store, now: Timestamp) -> wire::HostView {
     let contact = view.contacts.get(&row.host);
-    let state = if row.revoked {
-        "revoked"
-    } else if view.connected.contains(&row.host) {
-        "reporting"
-    } else if contact.is_some() {
-        "silent"
-    } else {
-        "never-seen"
-    };
     let span = firstlook_model::TimeRange::new(now.minus(LOSSES_SPAN), now);
     let losses = store
         .losses(span)
@@ -31,7 +22,7 @@ pub fn host_view(row: &HostRow, view: &View, store: &Store, now: Timestamp) -> w
         .filter(|loss| loss.host == row.host);
     wire::HostView {
         host: row.host.to_string(),
-        state: state.to_owned(),
+        state: view.state(row).as_str().to_owned(),
         enrolled: row.enrolled.as_micros(),
         last_contact: contact.map(|t| t.as_micros()),
         clock_offset_micros: view.clock_offsets.get(&row.host).copied(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use firstlook_model::{ComponentId, HostId, Incident, IncidentId, SnapshotId, Timestamp};
+use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, Timestamp};
 use firstlook_proto::convert::{edge_to_wire, manifest_to_wire};
 use firstlook_proto::wire;
 use firstlook_proto::wire::query_server::Query;
@@ -19,7 +19,7 @@ use crate::guard::Access;
 use crate::office::{HostRow, Office, OfficeError, SnapshotRow};
 use crate::present::{host_view, snapshot_view, token_view};
 use crate::telemetry;
-use crate::view::View;
+use crate::view::{HostState, View};
 
 /// Longest reason for a snapshot or a revocation, in bytes: with a host's name it fits into a text of the desk.
 const REASON_LIMIT_BYTES: usize = 3_840;
@@ -186,28 +186,17 @@ impl<O: Office> Query for QueryService<O> {
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusReply>, Status> {
         self.access.responder(&request)?;
+        let rows = self.ask(|office| office.hosts()).await?;
         let view = self.view();
-        let known = |id: &&ComponentId| id.kind() == firstlook_model::ComponentKind::Host;
         let situation = view.situation.as_ref();
-        let hosts = situation.map_or(0, |s| s.components.iter().filter(known).count());
-        let silent = situation.map_or(0, |s| {
-            let silent = |x: &&firstlook_model::Symptom| {
-                x.kind == firstlook_model::symptom::kinds::AGENT_SILENT
-            };
-            s.symptoms
-                .iter()
-                .filter(silent)
-                .map(|x| x.component.host_id())
-                .collect::<BTreeSet<_>>()
-                .len()
-        });
+        let count = |state| rows.iter().filter(|row| view.state(row) == state).count() as u32;
         Ok(Response::new(wire::StatusReply {
             reference_time: situation
                 .map_or_else(self.clock, |s| s.reference_time)
                 .as_micros(),
             version: self.version.to_owned(),
-            hosts_reporting: hosts.saturating_sub(silent) as u32,
-            hosts_silent: silent as u32,
+            hosts_reporting: count(HostState::Reporting),
+            hosts_silent: count(HostState::Silent),
             components: situation.map_or(0, |s| s.components.len()) as u32,
             edges: situation.map_or(0, |s| s.edges.len()) as u32,
             open: view.open.iter().map(Into::into).collect(),

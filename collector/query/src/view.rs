@@ -1,9 +1,36 @@
 //! The read model: the situation, the incidents and the collector's own counters at one time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firstlook_model::{ComponentId, HostId, Incident, Situation, Timestamp};
 use firstlook_proto::wire;
+
+use crate::office::HostRow;
+
+/// How a host fares, as `status` counts it and `hosts` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostState {
+    /// It is heard.
+    Reporting,
+    /// It was heard, and is no more.
+    Silent,
+    /// It joined and was never heard.
+    NeverSeen,
+    /// It was shut out.
+    Revoked,
+}
+
+impl HostState {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reporting => "reporting",
+            Self::Silent => "silent",
+            Self::NeverSeen => "never-seen",
+            Self::Revoked => "revoked",
+        }
+    }
+}
 
 /// Everything that a responder sees at once. Replaced whole, never changed.
 #[derive(Clone, Debug)]
@@ -16,8 +43,8 @@ pub struct View {
     pub closed: Vec<Incident>,
     /// Last contact of each host that was ever heard.
     pub contacts: BTreeMap<HostId, Timestamp>,
-    /// Hosts with a session now.
-    pub connected: Vec<HostId>,
+    /// Hosts that have a session and were heard lately.
+    pub reporting: BTreeSet<HostId>,
     /// Estimated clock of each host minus the collector's, in microseconds.
     pub clock_offsets: BTreeMap<HostId, i64>,
     /// The collector's own counters.
@@ -32,9 +59,22 @@ impl View {
             open: Vec::new(),
             closed: Vec::new(),
             contacts: BTreeMap::new(),
-            connected: Vec::new(),
+            reporting: BTreeSet::new(),
             clock_offsets: BTreeMap::new(),
             counters: Vec::new(),
+        }
+    }
+
+    /// How an enrolled host fares.
+    pub fn state(&self, row: &HostRow) -> HostState {
+        if row.revoked {
+            HostState::Revoked
+        } else if self.reporting.contains(&row.host) {
+            HostState::Reporting
+        } else if self.contacts.contains_key(&row.host) {
+            HostState::Silent
+        } else {
+            HostState::NeverSeen
         }
     }
 
@@ -66,5 +106,35 @@ impl View {
         }
         let nothing = || "nothing was measured lately".to_owned();
         (wire::Health::CannotSee, blind.unwrap_or_else(nothing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_what_it_was_last_heard_as_unless_it_was_shut_out() {
+        let host = |name: &str| HostId::new(name).unwrap();
+        let at = Timestamp::from_secs(1_800_000_000);
+        let view = View {
+            contacts: ["here", "gone", "out"].map(|name| (host(name), at)).into(),
+            reporting: [host("here"), host("out")].into(),
+            ..View::empty()
+        };
+        for (name, revoked, state) in [
+            ("here", false, "reporting"),
+            ("gone", false, "silent"),
+            ("new", false, "never-seen"),
+            ("out", true, "revoked"),
+        ] {
+            let row = HostRow {
+                host: host(name),
+                enrolled: at,
+                certificate_expires: None,
+                revoked,
+            };
+            assert_eq!(view.state(&row).as_str(), state, "{name}");
+        }
     }
 }

@@ -154,6 +154,22 @@ fn keeps_incident_open_while_host_is_silent() {
 }
 
 #[test]
+fn a_host_that_was_shut_out_keeps_no_incident_open_until_it_is_let_in_again() {
+    let unheard = Scene::quiet().unheard(APP);
+    let host = HostId::new("app2").unwrap();
+    let mut desk = Desk::new();
+    desk.step(1, &Scene::quiet().group(&[failed(APP)]));
+    desk.incidents.shut_out(&host);
+    assert_eq!(desk.run(2..20, &unheard), []);
+    desk.incidents.let_in(&host);
+    assert_eq!(desk.run(20..100, &unheard), []);
+    desk.incidents.shut_out(&host);
+    let changes = desk.run(100..121, &unheard);
+    let end = "closed: no symptom for 20 s, and a host of it was revoked";
+    assert_eq!(told(only(&changes)).last(), Some(&end));
+}
+
+#[test]
 fn a_silent_agent_or_a_blind_spot_is_not_recovery() {
     let silent = symptom("host:app2", kinds::AGENT_SILENT, families::HEARTBEAT);
     let blind = Scene {
@@ -359,7 +375,7 @@ proptest! {
         steps in prop::collection::vec((0u8..8, any::<bool>(), 1i64..30), 1..60)
     ) {
         let mut desk = Desk::new();
-        let (mut second, mut open) = (0, std::collections::BTreeSet::new());
+        let (mut second, mut open) = (0, BTreeSet::new());
         for (present, heard, pause) in steps {
             second += pause;
             let mut scene = if heard { Scene::quiet() } else { Scene::quiet().unheard(APP) };

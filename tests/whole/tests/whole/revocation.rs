@@ -14,6 +14,11 @@ fn state(house: &House) -> String {
     hosts["hosts"][0]["state"].as_str().unwrap().to_owned()
 }
 
+fn components(house: &House) -> Vec<serde_json::Value> {
+    let map = house.ask_json("map", &["map", "--all"]);
+    map["components"].as_array().unwrap().clone()
+}
+
 fn revoke(house: &House) {
     let args = ["hosts", "revoke", "h1", "--reason", "stolen"];
     let revoked = house.ask_json("host-revoked", &args);
@@ -131,7 +136,7 @@ fn only_an_enrolled_host_can_be_revoked_and_only_once_and_the_audit_says_who_and
 
 #[test]
 fn a_real_agent_is_shut_out_and_comes_back_with_a_token() {
-    let house = House::open();
+    let mut house = House::open();
     let mut host = Host::join(&house, "h1");
     host.settled();
     until("the host reports", || {
@@ -141,6 +146,17 @@ fn a_real_agent_is_shut_out_and_comes_back_with_a_token() {
     revoke(&house);
     assert_eq!(state(&house), "revoked");
     house.counted(SESSIONS, before + 1);
+    let hosts = || {
+        let hosts = &house.ask_json("status", &["status"])["hosts"];
+        (hosts["reporting"].as_u64(), hosts["silent"].as_u64())
+    };
+    assert_eq!(hosts(), (Some(0), Some(0)), "it is expected no more");
+    until("the host is forgotten", || {
+        components(&house).is_empty().then_some(())
+    });
+    house.stop();
+    house.start();
+    assert!(components(&house).is_empty(), "{:?}", components(&house));
     assert!(host.agent().runs(), "it waits, and keeps what it sees");
     host.stop();
     for file in ["identity.toml", "identity.pem"] {
@@ -151,5 +167,8 @@ fn a_real_agent_is_shut_out_and_comes_back_with_a_token() {
     host.settled();
     until("the host is back", || {
         (state(&house) == "reporting").then_some(())
+    });
+    until("its components are back", || {
+        (!components(&house).is_empty()).then_some(())
     });
 }

@@ -79,17 +79,22 @@ fn a_host_that_falls_silent_is_said_to_be() {
     let puppet = Puppet::join(&house, "h1");
     puppet.see(&inventory("h1"));
     // When nobody at all is heard it may be the collector that cannot hear.
-    let _other = Puppet::join(&house, "h2");
+    let other = Puppet::join(&house, "h2");
     let state = || house.ask_json("hosts", &["hosts", "h1"])["hosts"][0]["state"].clone();
     until("a host that reports", || {
         (state() == "reporting").then_some(())
     });
     drop(puppet);
     until("a silent host", || (state() == "silent").then_some(()));
-    until("a status that says so", || {
+    let says = |text: &str| {
         let status = house.ask(&["status"]).out;
-        status
-            .contains("hosts: 1 reporting, 1 silent")
-            .then_some(())
+        assert!(status.contains(text), "{status}");
+    };
+    says("hosts: 1 reporting, 1 silent");
+    drop(other);
+    until("nobody who reports", || {
+        let hosts = house.ask_json("hosts", &["hosts", "h2"]);
+        (hosts["hosts"][0]["state"] == "silent").then_some(())
     });
+    says("hosts: 0 reporting, 2 silent");
 }
