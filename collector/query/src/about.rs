@@ -1,6 +1,6 @@
 //! What a responder names: a component, a host, or a part of a name.
 
-use firstlook_model::{ComponentId, HostId};
+use firstlook_model::{ComponentId, ComponentKind, HostId};
 use tonic::Status;
 
 /// What a question is about.
@@ -34,9 +34,16 @@ impl About {
             let label = c.label();
             label == text || label.strip_suffix(".service") == Some(text)
         };
-        let mut matches = known.iter().filter(fits);
-        match (matches.next(), matches.next()) {
-            (Some(one), None) => Ok(Self::Component(one.clone())),
+        Self::only(text, known.iter().filter(fits).cloned())
+    }
+
+    /// The only one of the components that `text` may mean.
+    ///
+    /// # Errors
+    /// NOT_FOUND when there is none; INVALID_ARGUMENT when there are several.
+    pub fn only(text: &str, mut meant: impl Iterator<Item = ComponentId>) -> Result<Self, Status> {
+        match (meant.next(), meant.next()) {
+            (Some(one), None) => Ok(Self::Component(one)),
             (None, _) => Err(Status::not_found(format!(
                 "no component is named {text:?}: `firstlook map --all` lists them"
             ))),
@@ -44,6 +51,26 @@ impl About {
                 "{text:?} may mean {one} or {other}: say which"
             ))),
         }
+    }
+
+    /// Every component whose label may be `text`, known or not. Empty where it names no host.
+    pub fn possible(text: &str) -> Vec<ComponentId> {
+        let Some((host, name)) = text.split_once('/') else {
+            return Vec::new();
+        };
+        let Ok(host) = HostId::new(host) else {
+            return Vec::new();
+        };
+        let names = [
+            (ComponentKind::Service, name.to_owned()),
+            (ComponentKind::Service, format!("{name}.service")),
+            (ComponentKind::Filesystem, format!("/{name}")),
+            (ComponentKind::Disk, name.to_owned()),
+            (ComponentKind::Interface, name.to_owned()),
+        ];
+        let on_host =
+            |(kind, name): (_, String)| ComponentId::on_host(kind, host.clone(), &name).ok();
+        names.into_iter().filter_map(on_host).collect()
     }
 
     /// Whether a component belongs to it.
@@ -91,6 +118,19 @@ mod tests {
             About::Host(HostId::new("db1").unwrap())
         );
         assert_eq!(About::read("", &known()).unwrap(), About::All);
+    }
+
+    #[test]
+    fn every_known_component_is_among_those_that_its_label_may_mean() {
+        for id in known() {
+            let label = id.label();
+            assert!(About::possible(&label).contains(&id), "{label}");
+        }
+        let short = About::possible("db1/pg");
+        assert!(short.contains(&"service:db1/pg.service".parse().unwrap()));
+        for nobody in ["", "db1", "/var", "NOT A HOST/x", "db1/\u{7}"] {
+            assert_eq!(About::possible(nobody), [], "{nobody:?}");
+        }
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, Timestamp};
+use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, TimeRange, Timestamp};
 use firstlook_proto::convert::{edge_to_wire, manifest_to_wire};
 use firstlook_proto::wire;
 use firstlook_proto::wire::query_server::Query;
 use firstlook_store::Store;
 use tokio::sync::watch;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::about::About;
 use crate::fetch::chunks;
@@ -60,14 +60,25 @@ impl<O: Office> QueryService<O> {
         Arc::clone(&self.view.borrow())
     }
 
-    /// What `text` names. A host that never joined is refused rather than found empty.
+    /// What `text` names now. A host that never joined is refused rather than found empty.
     async fn about(&self, text: &str) -> Result<About, Status> {
+        self.about_within(text, None).await
+    }
+
+    /// What `text` names now, or named in the range.
+    async fn about_within(&self, text: &str, range: Option<TimeRange>) -> Result<About, Status> {
         let view = self.view();
         let known = view
             .situation
             .as_ref()
             .map_or(&[][..], |s| s.components.as_slice());
-        let about = About::read(text, known)?;
+        let about = match (About::read(text, known), range) {
+            (Err(status), Some(range)) if status.code() == Code::NotFound => {
+                let (store, label) = (self.store.clone(), text.to_owned());
+                blocking(move || telemetry::stored(&store, &label, range)).await??
+            }
+            (read, _) => read?,
+        };
         let Some(host) = about.host().cloned() else {
             return Ok(about);
         };
@@ -290,10 +301,8 @@ impl<O: Office> Query for QueryService<O> {
     ) -> Result<Response<Self::LogsStream>, Status> {
         self.access.responder(&request)?;
         let request = request.into_inner();
-        let (about, range) = (
-            self.about(&request.about).await?,
-            telemetry::range(request.range)?,
-        );
+        let range = telemetry::range(request.range)?;
+        let about = self.about_within(&request.about, Some(range)).await?;
         let store = self.store.clone();
         let found = blocking(move || telemetry::logs(&store, &about, &request, range)).await??;
         Ok(Response::new(replies(found)))
@@ -306,10 +315,8 @@ impl<O: Office> Query for QueryService<O> {
     ) -> Result<Response<Self::MetricsStream>, Status> {
         self.access.responder(&request)?;
         let request = request.into_inner();
-        let (about, range) = (
-            self.about(&request.about).await?,
-            telemetry::range(request.range)?,
-        );
+        let range = telemetry::range(request.range)?;
+        let about = self.about_within(&request.about, Some(range)).await?;
         let store = self.store.clone();
         let found = blocking(move || telemetry::metrics(&store, &about, &request, range)).await?;
         Ok(Response::new(replies(found)))
@@ -321,10 +328,8 @@ impl<O: Office> Query for QueryService<O> {
     ) -> Result<Response<wire::ChangesReply>, Status> {
         self.access.responder(&request)?;
         let request = request.into_inner();
-        let (about, range) = (
-            self.about(&request.about).await?,
-            telemetry::range(request.range)?,
-        );
+        let range = telemetry::range(request.range)?;
+        let about = self.about_within(&request.about, Some(range)).await?;
         let store = self.store.clone();
         let reply = blocking(move || telemetry::changes(&store, &about, range)).await?;
         Ok(Response::new(reply))

@@ -32,6 +32,31 @@ pub fn range(range: Option<wire::TimeRange>) -> Result<TimeRange, Status> {
     }
 }
 
+/// The component that a label means of those of which the store holds anything in the range: a service that has long
+/// written nothing is known from its logs only.
+///
+/// # Errors
+/// NOT_FOUND when it holds nothing of that name; INVALID_ARGUMENT when the label may mean several.
+pub fn stored(store: &Store, label: &str, range: TimeRange) -> Result<About, Status> {
+    let holds = |component: &ComponentId| {
+        let log = LogFilter {
+            component: Some(component.clone()),
+            newest_first: true,
+            ..LogFilter::new(range, 1)
+        };
+        let selector = MetricSelector {
+            hosts: None,
+            component: Some(component.clone()),
+            signal: None,
+        };
+        !store.logs(&log).is_empty()
+            || !store.units(range, Some(component)).is_empty()
+            || !store.changes(range, Some(component)).is_empty()
+            || !store.metrics(&selector, range).is_empty()
+    };
+    About::only(label, About::possible(label).into_iter().filter(holds))
+}
+
 /// Lines of a question, oldest first, in replies of a bounded size.
 pub fn logs(
     store: &Store,

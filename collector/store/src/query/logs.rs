@@ -26,7 +26,7 @@ pub struct LogFilter {
     pub template: Option<TemplateId>,
     /// At least this grave.
     pub severity_min: Option<Severity>,
-    /// Holding this text, to the letter.
+    /// Holding this text, in any case.
     pub contains: Option<String>,
     /// Most lines to return: the newest or the oldest ones.
     pub limit: usize,
@@ -49,7 +49,8 @@ impl LogFilter {
         }
     }
 
-    fn admits(&self, entry: &LogEntry) -> bool {
+    /// `needle` is the text to look for in lower case.
+    fn admits(&self, entry: &LogEntry, needle: Option<&str>) -> bool {
         self.range.contains(entry.time)
             && self
                 .component
@@ -59,10 +60,7 @@ impl LogFilter {
             && self
                 .severity_min
                 .is_none_or(|least| entry.severity >= least)
-            && self
-                .contains
-                .as_ref()
-                .is_none_or(|text| entry.text.contains(text))
+            && needle.is_none_or(|needle| entry.text.to_lowercase().contains(needle))
     }
 }
 
@@ -91,12 +89,14 @@ impl Store {
         let rank = |window: i64| if filter.newest_first { -window } else { window };
         places.sort_by_key(|place| (rank(place.key.window()), place.key.received));
 
+        let needle = filter.contains.as_ref().map(|text| text.to_lowercase());
+        let fits = |entry: &LogEntry| filter.admits(entry, needle.as_deref());
         let mut lines: Vec<StoredLog> = Vec::new();
         for window in places.chunk_by(|a, b| a.key.window() == b.key.window()) {
             let mut entries = Vec::new();
             for place in window {
                 let decoded = inner.open(&view, place, decode_lines).unwrap_or_default();
-                let fitting = decoded.into_iter().filter(|entry| filter.admits(entry));
+                let fitting = decoded.into_iter().filter(fits);
                 entries.extend(fitting.map(|entry| StoredLog {
                     host: place.key.host.clone(),
                     entry,

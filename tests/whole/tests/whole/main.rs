@@ -8,6 +8,7 @@ mod damage;
 mod exactly_once;
 mod full_disk;
 mod join;
+mod names;
 mod path;
 mod restarts;
 mod revocation;
