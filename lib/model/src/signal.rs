@@ -104,6 +104,12 @@ pub mod names {
     pub const CPU_STEAL: &str = "cpu.steal_seconds_total";
     /// (host) cores online.
     pub const CPU_CORES: &str = "cpu.cores";
+    /// (host) times that a core or its package was slowed because it was too hot.
+    pub const CPU_THERMAL_THROTTLES: &str = "cpu.thermal_throttles_total";
+    /// (host) mean frequency of the cores now.
+    pub const CPU_FREQUENCY: &str = "cpu.frequency_hertz";
+    /// (host) mean of the highest frequencies that the cores are made for.
+    pub const CPU_FREQUENCY_MAX: &str = "cpu.frequency_max_hertz";
     /// (host) tasks runnable now.
     pub const PROCESSES_RUNNING: &str = "processes.running";
     /// (host) tasks blocked on IO now.
@@ -112,6 +118,16 @@ pub mod names {
     pub const PROCESSES: &str = "processes.count";
     /// (host) one-minute load average.
     pub const LOAD_1M: &str = "load.1m";
+    /// (host) tasks: processes and their threads, those of the kernel included.
+    pub const TASKS: &str = "tasks.count";
+    /// (host) process ids that the kernel hands out at most (`pid_max`): each task takes one.
+    pub const TASKS_PID_LIMIT: &str = "tasks.pid_limit";
+    /// (host) tasks that the kernel allows (`threads-max`).
+    pub const TASKS_LIMIT: &str = "tasks.limit";
+    /// (host) open files of all processes, as `file-nr`.
+    pub const FILES_OPEN: &str = "files.open";
+    /// (host) open files that the kernel allows (`file-max`).
+    pub const FILES_LIMIT: &str = "files.limit";
     /// (host) memory in all.
     pub const MEMORY_TOTAL: &str = "memory.total_bytes";
     /// (host) memory available without swapping.
@@ -126,6 +142,14 @@ pub mod names {
     pub const SWAP_IN: &str = "vmstat.swap_in_pages_total";
     /// (host) pages swapped out.
     pub const SWAP_OUT: &str = "vmstat.swap_out_pages_total";
+    /// (host) page faults that had to wait for a disk.
+    pub const MAJOR_FAULTS: &str = "vmstat.major_faults_total";
+    /// (host) pages read again that were reclaimed shortly before: memory is too small for what is in use.
+    pub const REFAULTS: &str = "vmstat.refaults_total";
+    /// (host) allocations that had to reclaim memory first.
+    pub const ALLOCATION_STALLS: &str = "vmstat.allocation_stalls_total";
+    /// (host) allocations that had to compact memory first.
+    pub const COMPACTION_STALLS: &str = "vmstat.compaction_stalls_total";
     /// (host) seconds in which some task waited for CPU.
     pub const PRESSURE_CPU_SOME: &str = "pressure.cpu_some_seconds_total";
     /// (host) seconds in which some task waited for memory.
@@ -158,6 +182,28 @@ pub mod names {
     pub const TCP_LISTEN_OVERFLOWS: &str = "tcp.listen_overflows_total";
     /// (host) SYNs dropped at listeners.
     pub const TCP_LISTEN_DROPS: &str = "tcp.listen_drops_total";
+    /// (host) segments that arrived out of order.
+    pub const TCP_OUT_OF_ORDER: &str = "tcp.out_of_order_total";
+    /// (host) times that TCP entered memory pressure.
+    pub const TCP_MEMORY_PRESSURES: &str = "tcp.memory_pressures_total";
+    /// (host) connections that skipped TIME-WAIT because there were too many.
+    pub const TCP_TIME_WAIT_OVERFLOWS: &str = "tcp.time_wait_overflows_total";
+    /// (host) SYN cookies sent: the queue of half-open connections was full.
+    pub const TCP_SYN_COOKIES: &str = "tcp.syn_cookies_total";
+    /// (host) segments dropped because the backlog of a socket was full.
+    pub const TCP_BACKLOG_DROPS: &str = "tcp.backlog_drops_total";
+    /// (host) connections in TIME-WAIT now.
+    pub const TCP_TIME_WAIT: &str = "tcp.time_wait";
+    /// (host) connections that no process holds any more, and that are not yet closed.
+    pub const TCP_ORPHANS: &str = "tcp.orphans";
+    /// (host) memory that TCP uses for its queues.
+    pub const TCP_MEMORY: &str = "tcp.memory_bytes";
+    /// (host) memory that TCP may use for its queues.
+    pub const TCP_MEMORY_LIMIT: &str = "tcp.memory_limit_bytes";
+    /// (host) ports that the kernel hands out to callers.
+    pub const TCP_EPHEMERAL_PORTS: &str = "tcp.ephemeral_ports";
+    /// (host) such ports in use towards the one address and port that takes most of them.
+    pub const TCP_EPHEMERAL_PORTS_USED: &str = "tcp.ephemeral_ports_used";
     /// (host) datagrams received.
     pub const UDP_IN: &str = "udp.datagrams_in_total";
     /// (host) datagrams sent.
@@ -166,6 +212,38 @@ pub mod names {
     pub const UDP_NO_PORTS: &str = "udp.no_ports_total";
     /// (host) UDP receive errors.
     pub const UDP_ERRORS: &str = "udp.receive_errors_total";
+    /// (host) datagrams dropped because a receive buffer was full.
+    pub const UDP_RECEIVE_BUFFER_ERRORS: &str = "udp.receive_buffer_errors_total";
+    /// (host) datagrams dropped because a send buffer was full.
+    pub const UDP_SEND_BUFFER_ERRORS: &str = "udp.send_buffer_errors_total";
+    /// (host) packets dropped because the queue of a core was full.
+    pub const SOFTNET_DROPS: &str = "softnet.drops_total";
+    /// (host) times that a core ran out of its share before its queue was empty.
+    pub const SOFTNET_SQUEEZES: &str = "softnet.squeezes_total";
+    /// (host) connections that the packet filter tracks.
+    pub const CONNTRACK_ENTRIES: &str = "conntrack.entries";
+    /// (host) connections that the packet filter can track.
+    pub const CONNTRACK_LIMIT: &str = "conntrack.limit";
+    /// (host) packets dropped because no connection could be tracked any more.
+    pub const CONNTRACK_DROPS: &str = "conntrack.drops_total";
+    /// (host) neighbours known by ARP or NDP.
+    pub const NEIGHBOURS: &str = "neighbours.count";
+    /// (host) neighbours asked for that did not answer.
+    pub const NEIGHBOURS_FAILED: &str = "neighbours.failed";
+    /// (host) neighbours asked for that have not answered yet.
+    pub const NEIGHBOURS_PENDING: &str = "neighbours.pending";
+    /// (host) neighbours that the kernel keeps at most, of the family with most.
+    pub const NEIGHBOURS_LIMIT: &str = "neighbours.limit";
+    /// (host) steps of the wall clock: it moved otherwise than time passed.
+    pub const CLOCK_STEPS: &str = "clock.steps_total";
+    /// (host) size of all those steps together, forwards and back.
+    pub const CLOCK_STEPPED: &str = "clock.stepped_seconds_total";
+    /// (host) how far the clock is from that of its time source, without a sign.
+    pub const CLOCK_OFFSET: &str = "clock.offset_seconds";
+    /// (host) 1 while the time service says that the clock follows a source.
+    pub const CLOCK_SYNCHRONIZED: &str = "clock.synchronized";
+    /// (host) time since the clock was last set by a source.
+    pub const CLOCK_SYNCHRONIZATION_AGE: &str = "clock.synchronization_age_seconds";
     /// (filesystem) size.
     pub const FILESYSTEM_SIZE: &str = "filesystem.size_bytes";
     /// (filesystem) bytes free to unprivileged users.
@@ -180,6 +258,10 @@ pub mod names {
     pub const FILESYSTEM_READONLY: &str = "filesystem.readonly";
     /// (filesystem) 1 while statvfs has not returned within its deadline.
     pub const FILESYSTEM_HUNG: &str = "filesystem.hung";
+    /// (filesystem) errors that it counted: of its own structures (ext4), or of its devices (btrfs).
+    pub const FILESYSTEM_ERRORS: &str = "filesystem.errors_total";
+    /// (filesystem) devices that a btrfs should have and has not.
+    pub const FILESYSTEM_DEVICES_MISSING: &str = "filesystem.devices_missing";
     /// (disk) reads completed.
     pub const DISK_READS: &str = "disk.reads_total";
     /// (disk) bytes read.
@@ -198,6 +280,22 @@ pub mod names {
     pub const DISK_IO_SECONDS: &str = "disk.io_seconds_total";
     /// (disk) request-weighted time.
     pub const DISK_WEIGHTED_SECONDS: &str = "disk.weighted_seconds_total";
+    /// (disk) flushes of its cache completed.
+    pub const DISK_FLUSHES: &str = "disk.flushes_total";
+    /// (disk) time spent flushing.
+    pub const DISK_FLUSH_SECONDS: &str = "disk.flush_seconds_total";
+    /// (disk) members that a software array has when it is whole.
+    pub const ARRAY_MEMBERS: &str = "array.members";
+    /// (disk) members of a software array that work.
+    pub const ARRAY_MEMBERS_ACTIVE: &str = "array.members_active";
+    /// (disk) members of a software array that are marked as failed.
+    pub const ARRAY_MEMBERS_FAILED: &str = "array.members_failed";
+    /// (disk) how far a rebuild, check or reshape of a software array has come; none while there is none.
+    pub const ARRAY_SYNC: &str = "array.sync_ratio";
+    /// (disk) 1 while a ZFS pool works with less redundancy than it should have.
+    pub const POOL_DEGRADED: &str = "pool.degraded";
+    /// (disk) 1 while a ZFS pool does not work: faulted, suspended, unavailable.
+    pub const POOL_FAILED: &str = "pool.failed";
     /// (interface) bytes received.
     pub const INTERFACE_RX_BYTES: &str = "interface.received_bytes_total";
     /// (interface) packets received.
@@ -216,6 +314,22 @@ pub mod names {
     pub const INTERFACE_TX_DROPS: &str = "interface.send_drops_total";
     /// (interface) 1 when operational.
     pub const INTERFACE_UP: &str = "interface.up";
+    /// (interface) frames received damaged: CRC, length, alignment.
+    pub const INTERFACE_RX_FRAME_ERRORS: &str = "interface.receive_frame_errors_total";
+    /// (interface) packets that overran the receive queue.
+    pub const INTERFACE_RX_OVERRUNS: &str = "interface.receive_overruns_total";
+    /// (interface) packets that the card had no room for.
+    pub const INTERFACE_RX_MISSED: &str = "interface.receive_missed_total";
+    /// (interface) packets lost because the carrier went while sending.
+    pub const INTERFACE_TX_CARRIER_ERRORS: &str = "interface.send_carrier_errors_total";
+    /// (interface) collisions: on a switched link, a sign of wrong duplex.
+    pub const INTERFACE_COLLISIONS: &str = "interface.collisions_total";
+    /// (interface) times that the carrier came or went.
+    pub const INTERFACE_CARRIER_CHANGES: &str = "interface.carrier_changes_total";
+    /// (interface) bytes per second that the link carries at most, each way.
+    pub const INTERFACE_SPEED: &str = "interface.speed_bytes";
+    /// (interface) 1 where both ways can be used at once.
+    pub const INTERFACE_FULL_DUPLEX: &str = "interface.full_duplex";
     /// (service) CPU time of its processes or cgroup.
     pub const SERVICE_CPU: &str = "service.cpu_seconds_total";
     /// (service) resident memory.
@@ -230,10 +344,52 @@ pub mod names {
     pub const SERVICE_BLOCKED: &str = "service.processes_blocked";
     /// (service) processes stopped by a signal or a tracer.
     pub const SERVICE_STOPPED: &str = "service.processes_stopped";
+    /// (service) processes that ended and that their parent has not taken note of.
+    pub const SERVICE_ZOMBIES: &str = "service.processes_zombie";
+    /// (service) open files of the process that is nearest to its own limit.
+    pub const SERVICE_OPEN_FILES: &str = "service.open_files";
+    /// (service) that limit.
+    pub const SERVICE_OPEN_FILES_LIMIT: &str = "service.open_files_limit";
     /// (service) OOM kills in its cgroup.
     pub const SERVICE_OOM_KILLS: &str = "service.oom_kills_total";
     /// (service) time throttled by its CPU quota.
     pub const SERVICE_THROTTLED: &str = "service.cpu_throttled_seconds_total";
+    /// (service) periods of its CPU quota in which it was runnable.
+    pub const SERVICE_CPU_PERIODS: &str = "service.cpu_periods_total";
+    /// (service) such periods in which it was throttled.
+    pub const SERVICE_THROTTLED_PERIODS: &str = "service.cpu_throttled_periods_total";
+    /// (service) memory from which on it is slowed and reclaimed, where it has such a limit.
+    pub const SERVICE_MEMORY_HIGH: &str = "service.memory_high_bytes";
+    /// (service) times that it was slowed for being above that.
+    pub const SERVICE_MEMORY_HIGH_EVENTS: &str = "service.memory_high_events_total";
+    /// (service) times that it was about to go over its memory limit.
+    pub const SERVICE_MEMORY_LIMIT_EVENTS: &str = "service.memory_limit_events_total";
+    /// (service) times that it was out of memory, whether or not something was killed.
+    pub const SERVICE_OOM_EVENTS: &str = "service.oom_events_total";
+    /// (service) seconds in which some task of it waited for CPU.
+    pub const SERVICE_PRESSURE_CPU_SOME: &str = "service.pressure_cpu_some_seconds_total";
+    /// (service) seconds in which some task of it waited for memory.
+    pub const SERVICE_PRESSURE_MEMORY_SOME: &str = "service.pressure_memory_some_seconds_total";
+    /// (service) seconds in which all its tasks waited for memory.
+    pub const SERVICE_PRESSURE_MEMORY_FULL: &str = "service.pressure_memory_full_seconds_total";
+    /// (service) seconds in which some task of it waited for IO.
+    pub const SERVICE_PRESSURE_IO_SOME: &str = "service.pressure_io_some_seconds_total";
+    /// (service) seconds in which all its tasks waited for IO.
+    pub const SERVICE_PRESSURE_IO_FULL: &str = "service.pressure_io_full_seconds_total";
+    /// (service) bytes read from disks.
+    pub const SERVICE_READ_BYTES: &str = "service.read_bytes_total";
+    /// (service) bytes written to disks.
+    pub const SERVICE_WRITTEN_BYTES: &str = "service.written_bytes_total";
+    /// (service) reads from disks.
+    pub const SERVICE_READS: &str = "service.reads_total";
+    /// (service) writes to disks.
+    pub const SERVICE_WRITES: &str = "service.writes_total";
+    /// (service) tasks of its cgroup: processes and threads.
+    pub const SERVICE_TASKS: &str = "service.tasks";
+    /// (service) tasks that its cgroup may have, where there is a limit.
+    pub const SERVICE_TASKS_LIMIT: &str = "service.tasks_limit";
+    /// (service) tasks refused because of that limit.
+    pub const SERVICE_TASKS_REFUSED: &str = "service.tasks_refused_total";
     /// (service) automatic restarts, as systemd's NRestarts.
     pub const SERVICE_RESTARTS: &str = "service.restarts_total";
     /// (service) longest accept queue of its listeners now.
