@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, keyed, lines, number, value};
 
-static SIGNALS: [&str; 12] = [
+pub(crate) static SIGNALS: [&str; 12] = [
     names::CPU_USER,
     names::CPU_NICE,
     names::CPU_SYSTEM,

@@ -17,7 +17,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, lines, number};
 
-static SIGNALS: [&str; 9] = [
+pub(crate) static SIGNALS: [&str; 9] = [
     names::DISK_READS,
     names::DISK_READ_BYTES,
     names::DISK_READ_SECONDS,

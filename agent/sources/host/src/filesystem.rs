@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::mounts::{MountPoint, Mounts};
 use crate::registry::Registry;
 
-static SIGNALS: [&str; 7] = [
+pub(crate) static SIGNALS: [&str; 7] = [
     names::FILESYSTEM_SIZE,
     names::FILESYSTEM_AVAILABLE,
     names::FILESYSTEM_FREE,

@@ -7,6 +7,7 @@
 //! kernel is checked all the same: names in it are chosen by whoever runs on the host.
 
 mod addresses;
+mod ceilings;
 mod cgroups;
 mod cpu;
 mod descriptors;
@@ -26,12 +27,14 @@ mod pressure;
 mod processes;
 mod reader;
 mod registry;
+mod rising;
 mod roots;
 mod run;
 mod sampler;
 mod services;
 mod sockets;
 mod text;
+mod thermal;
 mod vmstat;
 
 pub use limits::Limits;

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{keyed, value};
 
-static SIGNALS: [&str; 4] = [
+pub(crate) static SIGNALS: [&str; 4] = [
     names::MEMORY_TOTAL,
     names::MEMORY_AVAILABLE,
     names::SWAP_TOTAL,

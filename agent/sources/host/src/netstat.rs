@@ -10,7 +10,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, keyed, lines, number, value};
 
-static TCP_SIGNALS: [&str; 7] = [
+pub(crate) static TCP_SIGNALS: [&str; 7] = [
     names::TCP_SEGMENTS_OUT,
     names::TCP_SEGMENTS_IN,
     names::TCP_RETRANSMITS,
@@ -28,7 +28,7 @@ const TCP_FIELDS: [&str; 7] = [
     "EstabResets",
     "CurrEstab",
 ];
-static UDP_SIGNALS: [&str; 4] = [
+pub(crate) static UDP_SIGNALS: [&str; 4] = [
     names::UDP_IN,
     names::UDP_OUT,
     names::UDP_NO_PORTS,
@@ -41,7 +41,7 @@ const UDP6_FIELDS: [&str; 4] = [
     "Udp6NoPorts",
     "Udp6InErrors",
 ];
-static EXTENDED_SIGNALS: [&str; 4] = [
+pub(crate) static EXTENDED_SIGNALS: [&str; 4] = [
     names::TCP_TIMEOUTS,
     names::TCP_SYN_RETRANSMITS,
     names::TCP_LISTEN_OVERFLOWS,

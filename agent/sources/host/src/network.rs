@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, lines, number};
 
-static SIGNALS: [&str; 9] = [
+pub(crate) static SIGNALS: [&str; 9] = [
     names::INTERFACE_RX_BYTES,
     names::INTERFACE_RX_PACKETS,
     names::INTERFACE_RX_ERRORS,

@@ -26,7 +26,7 @@ pub const MALFORMED: &str = "agent.malformed_answers_total";
 /// (agent) samples left out because the one before took too long.
 pub const SAMPLES_MISSED: &str = "agent.samples_missed_total";
 
-static SIGNALS: [&str; 10] = [
+pub(crate) static SIGNALS: [&str; 10] = [
     names::AGENT_CPU,
     names::AGENT_MEMORY,
     HOST_CPU,

@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, lines, number, value};
 
-static SIGNALS: [&str; 5] = [
+pub(crate) static SIGNALS: [&str; 5] = [
     names::PRESSURE_CPU_SOME,
     names::PRESSURE_MEMORY_SOME,
     names::PRESSURE_MEMORY_FULL,

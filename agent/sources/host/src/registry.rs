@@ -148,6 +148,8 @@ fn shape(signal: &str) -> (Unit, SignalKind) {
         Unit::Bytes
     } else if stem.ends_with("seconds") {
         Unit::Seconds
+    } else if stem.ends_with("ratio") {
+        Unit::Ratio
     } else {
         Unit::Count
     };

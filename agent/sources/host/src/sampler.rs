@@ -8,6 +8,7 @@ use firstlook_model::signal::names;
 use firstlook_model::{ComponentId, EdgeObservation, Frame, HostId, Inventory, Timestamp};
 
 use crate::addresses;
+use crate::ceilings::Ceilings;
 use crate::cpu::Cpu;
 use crate::disk::Disks;
 use crate::family::Group;
@@ -27,9 +28,10 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::services::Services;
 use crate::sockets::SocketSampler;
+use crate::thermal::Thermal;
 use crate::vmstat::Vmstat;
 
-static COUNT: [&str; 1] = [names::PROCESSES];
+pub(crate) static COUNT: [&str; 1] = [names::PROCESSES];
 /// The mount table is read once in so many samples; statvfs sees what turns read-only at once.
 const MOUNTS_EVERY: u64 = 5;
 /// What has gone is looked for once in so many samples.
@@ -49,6 +51,8 @@ pub struct HostSampler {
     scratch: Vec<u8>,
     round: u64,
     cpu: Cpu,
+    thermal: Thermal,
+    ceilings: Ceilings,
     memory: Memory,
     pressure: Pressure,
     vmstat: Vmstat,
@@ -81,6 +85,8 @@ impl HostSampler {
             scratch: Vec::new(),
             round: 0,
             cpu: Cpu::new(machine(), &roots, &open),
+            thermal: Thermal::new(machine(), &roots),
+            ceilings: Ceilings::new(machine(), &roots, &open),
             memory: Memory::new(machine(), &roots, &open),
             pressure: Pressure::new(machine(), &roots, &open),
             vmstat: Vmstat::new(machine(), &roots, &open),
@@ -120,6 +126,8 @@ impl HostSampler {
             self.sockets.set_addresses(known);
         }
         self.cpu.sample(registry, scratch);
+        self.thermal.sample(registry, scratch);
+        self.ceilings.sample(registry, scratch);
         self.memory.sample(registry, scratch);
         self.pressure.sample(registry, scratch);
         self.vmstat.sample(registry, scratch);
@@ -210,6 +218,7 @@ impl HostSampler {
         let mut blind: Vec<String> = self
             .cpu
             .blind()
+            .chain(self.ceilings.blind())
             .chain(self.memory.blind())
             .chain(self.pressure.blind())
             .chain(self.vmstat.blind())

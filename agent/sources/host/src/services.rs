@@ -18,13 +18,14 @@ use crate::limits::Limits;
 use crate::membership::Membership;
 use crate::reader::Descriptors;
 use crate::registry::Registry;
+use crate::rising::Rising;
 use crate::roots::HostRoots;
 use crate::text::value;
 
 /// The service that stands for all without series of their own.
 pub(crate) const OTHER: &str = "other";
 
-static SIGNALS: [&str; 14] = [
+pub(crate) static SIGNALS: [&str; 14] = [
     names::SERVICE_CPU,
     names::SERVICE_MEMORY,
     names::SERVICE_MEMORY_LIMIT,
@@ -68,25 +69,6 @@ pub(crate) struct SocketTally {
 
 /// Socket tallies by service.
 pub(crate) type SocketTallies = HashMap<Arc<str>, SocketTally>;
-
-/// A counter that may begin anew, made one that only rises.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rising {
-    last: f64,
-    total: f64,
-}
-
-impl Rising {
-    fn rise(&mut self, now: f64) -> f64 {
-        self.total += if now >= self.last {
-            now - self.last
-        } else {
-            now
-        };
-        self.last = now;
-        self.total
-    }
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
@@ -308,7 +290,7 @@ impl Service {
         let tally = self.tally;
         self.cpu_total += match reading.cpu_seconds {
             Some(now) => {
-                let before = self.cpu.total;
+                let before = self.cpu.total();
                 self.cpu.rise(now) - before
             }
             None => tally.seconds,
