@@ -15,9 +15,9 @@ use crate::mounts::{Device, Mounts};
 use crate::reader::{Descriptors, KeptFile};
 use crate::registry::Registry;
 use crate::roots::HostRoots;
-use crate::text::{fields, lines, number};
+use crate::text::{fields, lines, number, value};
 
-pub(crate) static SIGNALS: [&str; 9] = [
+pub(crate) static SIGNALS: [&str; 11] = [
     names::DISK_READS,
     names::DISK_READ_BYTES,
     names::DISK_READ_SECONDS,
@@ -27,27 +27,41 @@ pub(crate) static SIGNALS: [&str; 9] = [
     names::DISK_IN_FLIGHT,
     names::DISK_IO_SECONDS,
     names::DISK_WEIGHTED_SECONDS,
+    names::DISK_FLUSHES,
+    names::DISK_FLUSH_SECONDS,
 ];
 /// diskstats counts in these whatever the device's own sector.
 const SECTOR_BYTES: f64 = 512.0;
 
+/// What is counted of one device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counters {
+    io: [u64; 11],
+    /// Flushes and milliseconds flushing.
+    flushes: [Option<u64>; 2],
+}
+
 /// One line: the device, its name, then reads, reads merged, sectors read, milliseconds reading, the same
-/// four of writes, requests in flight, milliseconds with one in flight, request-weighted milliseconds.
-fn parse(line: &[u8]) -> Option<(Device, &str, [u64; 11])> {
+/// four of writes, requests in flight, milliseconds with one in flight, request-weighted milliseconds; from
+/// Linux 5.5 on after four of discards also flushes and milliseconds flushing.
+fn parse(line: &[u8]) -> Option<(Device, &str, Counters)> {
     let mut fields = fields(line);
     let major = u32::try_from(number(fields.next()?)?).ok()?;
     let minor = u32::try_from(number(fields.next()?)?).ok()?;
     let name = std::str::from_utf8(fields.next()?).ok()?;
-    let mut counters = [0; 11];
-    for counter in &mut counters {
+    let mut counters = Counters::default();
+    for counter in &mut counters.io {
         *counter = number(fields.next()?)?;
     }
+    let mut flushes = fields.skip(4).map(number);
+    counters.flushes = [flushes.next().flatten(), flushes.next().flatten()];
     Some((Device { major, minor }, name, counters))
 }
 
 /// Values in the order of the signals.
-fn values(counters: &[u64; 11]) -> [f64; 9] {
-    let of = |at: usize| counters[at] as f64;
+fn values(counters: &Counters) -> [f64; 11] {
+    let of = |at: usize| counters.io[at] as f64;
+    let [flushes, flushing] = counters.flushes.map(value);
     [
         of(0),
         of(2) * SECTOR_BYTES,
@@ -58,6 +72,8 @@ fn values(counters: &[u64; 11]) -> [f64; 9] {
         of(8),
         of(9) / 1e3,
         of(10) / 1e3,
+        flushes,
+        flushing / 1e3,
     ]
 }
 
@@ -68,7 +84,7 @@ pub(crate) struct Disks {
     block: PathBuf,
     /// Whether a name is that of a whole device: sysfs says so once.
     whole: HashMap<Box<str>, bool>,
-    family: Family<9>,
+    family: Family<11>,
 }
 
 /// Names remembered as whole devices or partitions; beyond, sysfs is asked again.
@@ -131,8 +147,8 @@ impl Disks {
     }
 }
 
-fn active(counters: &[u64; 11]) -> bool {
-    counters[0] > 0 || counters[4] > 0
+fn active(counters: &Counters) -> bool {
+    counters.io[0] > 0 || counters.io[4] > 0
 }
 
 fn virtual_device(name: &str) -> bool {
@@ -156,8 +172,17 @@ mod tests {
         assert_eq!((device.major, device.minor, name), (254, 0, "vda"));
         assert!(active(&counters));
         let values = values(&counters);
-        assert_eq!(values[1], counters[2] as f64 * 512.0);
-        assert_eq!(values[2], counters[3] as f64 / 1000.0);
+        assert_eq!(values[1], counters.io[2] as f64 * 512.0);
+        assert_eq!(values[2], counters.io[3] as f64 / 1000.0);
+        assert!(values[9] > 0.0 && values[10] >= 0.0, "flushes are counted");
+    }
+
+    #[test]
+    fn an_old_kernel_counts_no_flushes() {
+        let (_, _, old) = parse(b"8 0 sda 1 0 8 1 2 0 16 2 0 3 3 0 0 0 0").unwrap();
+        let [.., weighted, flushes, flushing] = values(&old);
+        assert_eq!(weighted, 0.003);
+        assert!(flushes.is_nan() && flushing.is_nan());
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! kernel is checked all the same: names in it are chosen by whoever runs on the host.
 
 mod addresses;
+mod arrays;
 mod ceilings;
 mod cgroups;
 mod cpu;
+mod damage;
 mod descriptors;
 mod disk;
 mod family;

@@ -8,8 +8,10 @@ use firstlook_model::signal::names;
 use firstlook_model::{ComponentId, EdgeObservation, Frame, HostId, Inventory, Timestamp};
 
 use crate::addresses;
+use crate::arrays::Arrays;
 use crate::ceilings::Ceilings;
 use crate::cpu::Cpu;
+use crate::damage::Damage;
 use crate::disk::Disks;
 use crate::family::Group;
 use crate::filesystem::{Filesystems, ask_kernel};
@@ -59,7 +61,9 @@ pub struct HostSampler {
     netstat: Netstat,
     network: Network,
     disks: Disks,
+    arrays: Arrays,
     mounts: Mounts,
+    damage: Damage,
     filesystems: Filesystems,
     processes: Processes,
     process_count: Group<1>,
@@ -93,6 +97,8 @@ impl HostSampler {
             netstat: Netstat::new(&machine(), &roots, &open),
             network: Network::new(host.clone(), &roots, &open, &limits),
             disks: Disks::new(host.clone(), &roots, &open, &limits),
+            arrays: Arrays::new(&host, &roots, &open, &limits),
+            damage: Damage::new(host.clone(), &roots, &limits),
             mounts: Mounts::new(&roots, &open, limits.filesystems),
             filesystems: Filesystems::new(host.clone(), ask_kernel(foreign_root(&roots)), &limits),
             processes: Processes::new(&roots, &open, limits.processes),
@@ -134,7 +140,9 @@ impl HostSampler {
         self.netstat.sample(registry, scratch);
         self.network.sample(registry, scratch);
         self.disks.sample(registry, scratch, &self.mounts);
+        self.arrays.sample(registry, scratch);
         self.filesystems.sample(registry, &self.mounts);
+        self.damage.sample(registry, scratch, &self.mounts);
 
         self.services.begin(monotonic);
         let count = self.processes.sample(&mut self.services, scratch);
@@ -161,12 +169,18 @@ impl HostSampler {
         self.network.expire(registry, limits);
         self.disks.expire(registry, limits);
         self.filesystems.expire(registry, limits);
+        self.arrays.expire(registry, limits);
+        self.damage.expire(registry, limits);
         self.services.expire(registry, limits.absent);
     }
 
     fn left_out(&self) -> LeftOut {
         let (sockets, edges) = self.sockets.beyond();
-        let refused = self.network.refused() + self.disks.refused() + self.filesystems.refused();
+        let refused = self.network.refused()
+            + self.disks.refused()
+            + self.filesystems.refused()
+            + self.arrays.refused()
+            + self.damage.refused();
         LeftOut {
             processes: self.services.beyond() + self.processes.beyond(),
             sockets,
@@ -227,6 +241,8 @@ impl HostSampler {
             .chain(self.disks.blind())
             .chain(self.mounts.blind())
             .chain(self.filesystems.blind())
+            .chain(self.arrays.blind())
+            .chain(self.damage.blind())
             .chain(self.processes.blind())
             .chain(self.sockets.blind())
             .chain(self.addresses.as_ref().err().cloned())
