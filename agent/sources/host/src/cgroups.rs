@@ -1,21 +1,28 @@
 //! What the kernel counts per cgroup of a service. Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/.
 
+pub(crate) mod detail;
+
 use std::path::PathBuf;
 
 use crate::membership::Membership;
 use crate::reader::{Descriptors, KeptFile};
 use crate::roots::HostRoots;
-use crate::text::keyed;
-use crate::text::number;
+use crate::text::{keyed, number};
+use detail::CgroupDetail;
 
 /// One reading; `None` where the host does not count it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct CgroupReading {
     pub cpu_seconds: Option<f64>,
     pub throttled_seconds: Option<f64>,
+    /// Periods of the CPU quota: all, and those in which it ran out.
+    pub periods: [Option<u64>; 2],
     pub memory_bytes: Option<u64>,
     pub limit_bytes: Option<u64>,
+    pub high_bytes: Option<u64>,
     pub oom_kills: Option<u64>,
+    /// Times above `memory.high`, about to go over `memory.max`, and out of memory.
+    pub memory_events: [Option<u64>; 3],
 }
 
 /// Where cgroups are on this host: found once.
@@ -64,8 +71,9 @@ pub(crate) struct CgroupFiles {
     /// `cpu.stat` of v1.
     throttle: Option<KeptFile>,
     memory: Option<MemoryFiles>,
-    /// As read last; `None` before.
-    limit_bytes: Option<Option<u64>>,
+    /// `memory.max` and `memory.high`, as read last; `None` before.
+    limits: Option<[Option<u64>; 2]>,
+    detail: CgroupDetail,
 }
 
 #[derive(Debug)]
@@ -82,6 +90,8 @@ struct MemoryFiles {
     current: KeptFile,
     events: KeptFile,
     limit: KeptFile,
+    /// `memory.high`, which v1 does not have.
+    high: Option<KeptFile>,
 }
 
 /// A limit is read once in so many readings: it seldom changes.
@@ -111,6 +121,7 @@ impl CgroupFiles {
         };
         let memory = |current: Option<PathBuf>, events: &str, limit: &str| {
             found(current).map(|current| MemoryFiles {
+                high: found(Some(current.with_file_name("memory.high"))).map(kept),
                 events: kept(current.with_file_name(events)),
                 limit: kept(current.with_file_name(limit)),
                 current: kept(current),
@@ -126,7 +137,8 @@ impl CgroupFiles {
                     "memory.limit_in_bytes",
                 )
             }),
-            limit_bytes: None,
+            limits: None,
+            detail: CgroupDetail::open(roots, membership),
         };
         (files.cpu.is_some() || files.memory.is_some()).then_some(files)
     }
@@ -140,6 +152,7 @@ impl CgroupFiles {
                 if let Some(bytes) = file.read(scratch) {
                     reading.cpu_seconds = seconds(keyed(bytes, "usage_usec"), 1e6);
                     reading.throttled_seconds = seconds(keyed(bytes, "throttled_usec"), 1e6);
+                    reading.periods = periods(bytes);
                 }
             }
             Some(Cpu::Usage(file)) => {
@@ -149,19 +162,36 @@ impl CgroupFiles {
         }
         if let Some(bytes) = self.throttle.as_mut().and_then(|file| file.read(scratch)) {
             reading.throttled_seconds = seconds(keyed(bytes, "throttled_time"), 1e9);
+            reading.periods = periods(bytes);
         }
         if let Some(memory) = &mut self.memory {
             reading.memory_bytes = memory.current.read(scratch).and_then(plain);
-            let killed = |bytes: &[u8]| keyed(bytes, "oom_kill");
-            reading.oom_kills = memory.events.read(scratch).and_then(killed);
-            if self.limit_bytes.is_none() || number.is_multiple_of(LIMIT_EVERY) {
-                let limit = memory.limit.read(scratch).and_then(plain);
-                self.limit_bytes = Some(limit.filter(|limit| *limit < NO_LIMIT_BYTES));
+            if let Some(bytes) = memory.events.read(scratch) {
+                reading.oom_kills = keyed(bytes, "oom_kill");
+                reading.memory_events = ["high", "max", "oom"].map(|key| keyed(bytes, key));
+            }
+            if self.limits.is_none() || number.is_multiple_of(LIMIT_EVERY) {
+                let mut limit = |file: &mut KeptFile| {
+                    let bytes = file.read(scratch).and_then(plain);
+                    bytes.filter(|bytes| *bytes < NO_LIMIT_BYTES)
+                };
+                let high = memory.high.as_mut().and_then(&mut limit);
+                self.limits = Some([limit(&mut memory.limit), high]);
             }
         }
-        reading.limit_bytes = self.limit_bytes.flatten();
+        [reading.limit_bytes, reading.high_bytes] = self.limits.unwrap_or_default();
         reading
     }
+
+    /// Reads what is read in turns.
+    pub(crate) fn read_detail(&mut self, scratch: &mut Vec<u8>) -> [f64; 12] {
+        self.detail.read(scratch)
+    }
+}
+
+/// Periods of the quota, and those in which it ran out, as both versions write them in `cpu.stat`.
+fn periods(bytes: &[u8]) -> [Option<u64>; 2] {
+    ["nr_periods", "nr_throttled"].map(|key| keyed(bytes, key))
 }
 
 /// A file that holds one number; `None` for `max`.
@@ -193,7 +223,9 @@ mod tests {
         fs::write(unit.join("cpu.stat"), cpu).unwrap();
         fs::write(unit.join("memory.current"), "4096\n").unwrap();
         fs::write(unit.join("memory.max"), "max\n").unwrap();
-        fs::write(unit.join("memory.events"), "oom 2\noom_kill 1\n").unwrap();
+        fs::write(unit.join("memory.high"), "2048\n").unwrap();
+        let events = "low 0\nhigh 7\nmax 4\noom 2\noom_kill 1\noom_group_kill 0\n";
+        fs::write(unit.join("memory.events"), events).unwrap();
         let membership = crate::membership::parse(b"0::/system.slice/a.service\n");
         let mut files =
             CgroupFiles::open(&roots(folder.path()), &membership, &Descriptors::new(8)).unwrap();
@@ -201,9 +233,12 @@ mod tests {
         let expected = CgroupReading {
             cpu_seconds: Some(2.5),
             throttled_seconds: Some(0.75),
+            periods: [Some(9), Some(3)],
             memory_bytes: Some(4096),
             limit_bytes: None,
+            high_bytes: Some(2048),
             oom_kills: Some(1),
+            memory_events: [Some(7), Some(4), Some(2)],
         };
         assert_eq!(files.read(&mut scratch, 1), expected);
         fs::write(unit.join("memory.max"), "8192\n").unwrap();

@@ -24,6 +24,7 @@ mod mounts;
 mod netlink;
 mod netstat;
 mod network;
+mod open_files;
 mod own;
 mod pressure;
 mod processes;

@@ -18,7 +18,7 @@ pub(crate) static SIGNALS: [&str; 5] = [
 ];
 
 /// Microseconds in which some and in which all tasks stalled.
-fn parse(bytes: &[u8]) -> [Option<u64>; 2] {
+pub(crate) fn parse(bytes: &[u8]) -> [Option<u64>; 2] {
     ["some ", "full "].map(|kind| {
         let line = lines(bytes).find_map(|line| line.strip_prefix(kind.as_bytes()))?;
         fields(line).find_map(|field| number(field.strip_prefix(b"total=")?))

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 
 use crate::membership::{self, Membership};
+use crate::open_files::OpenFiles;
 use crate::reader::{Descriptors, KeptFile, read_once};
 use crate::roots::HostRoots;
 use crate::services::{Part, Services};
@@ -24,6 +25,8 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 const YOUNG_SECONDS: f64 = 5.0;
 /// Every process is asked for its cgroup again once in so many samples.
 const RECHECK_EVERY: u64 = 60;
+/// Every process has its open files counted once in so many samples; its limit is read with its cgroup.
+pub(crate) const FILES_EVERY: u64 = 10;
 
 /// What `/proc/PID/stat` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,16 @@ struct Process {
     service: Arc<str>,
     /// Whether a unit claims it, and it is not only named by its command.
     claimed: bool,
+    files: Files,
     seen: u64,
+}
+
+/// Open files of a process, as last looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Files {
+    /// `None` before its limit was read.
+    limit: Option<Option<u64>>,
+    open: Option<u64>,
 }
 
 /// A process and whose it is, for those who look into its descriptors.
@@ -97,6 +109,7 @@ pub(crate) struct Processes {
     table: HashMap<u32, Process>,
     open: Descriptors,
     limit: usize,
+    open_files: OpenFiles,
     beyond: u64,
     round: u64,
     page_bytes: f64,
@@ -114,6 +127,7 @@ impl Processes {
             table: HashMap::new(),
             open: open.clone(),
             limit,
+            open_files: OpenFiles::new(roots.proc.clone()),
             beyond: 0,
             round: 0,
             page_bytes: rustix::param::page_size() as f64,
@@ -125,6 +139,7 @@ impl Processes {
     /// Reads all processes into `services`; returns how many there are, kernel threads included.
     pub(crate) fn sample(&mut self, services: &mut Services, scratch: &mut Vec<u8>) -> usize {
         self.round += 1;
+        self.open_files.begin();
         self.error = self.list().err().map(|error| error.to_string());
         let uptime = uptime_seconds();
         let pids = std::mem::take(&mut self.pids);
@@ -178,6 +193,7 @@ impl Processes {
                     process.command,
                     process.service,
                     process.claimed,
+                    process.files,
                 )),
             ),
             None => {
@@ -192,8 +208,13 @@ impl Processes {
         let (started, ticks, kernel) = (stat.started, stat.ticks, stat.kernel);
         known = known.filter(|(known_started, ..)| *known_started == started);
         let before = known.as_ref().map_or(0, |(_, ticks, ..)| *ticks);
+        let mut files = known
+            .as_ref()
+            .map_or_else(Files::default, |(.., files)| *files);
         let age = uptime - started as f64 / self.ticks_per_second;
         let part = Part {
+            zombie: stat.state == b'Z',
+            files: None,
             seconds: ticks.saturating_sub(before) as f64 / self.ticks_per_second,
             resident_bytes: stat.resident_pages as f64 * self.page_bytes,
             threads: stat.threads,
@@ -201,11 +222,11 @@ impl Processes {
             stopped: matches!(stat.state, b'T' | b't'),
             settled: age >= YOUNG_SECONDS,
         };
-        let known = known.filter(|(.., command, _, _)| {
+        let known = known.filter(|(.., command, _, _, _)| {
             !recheck && age >= YOUNG_SECONDS && **command == *stat.command
         });
         let (command, service, claimed) = match known {
-            Some((_, _, command, service, claimed)) => (command, service, claimed),
+            Some((_, _, command, service, claimed, _)) => (command, service, claimed),
             None => {
                 let command: Box<[u8]> = stat.command.into();
                 if kernel {
@@ -217,6 +238,14 @@ impl Processes {
             }
         };
         if !kernel {
+            if part.settled && !part.zombie {
+                self.look_at_files(pid, recheck, &mut files, scratch);
+            }
+            let limited = files.open.zip(files.limit.flatten());
+            let part = Part {
+                files: limited,
+                ..part
+            };
             services.add(&service, claimed, &part);
         }
         let process = Process {
@@ -227,9 +256,22 @@ impl Processes {
             command,
             service,
             claimed,
+            files,
             seen: round,
         };
         self.table.insert(pid, process);
+    }
+
+    /// Counts the open files of a process when it is new or has its turn.
+    fn look_at_files(&mut self, pid: u32, recheck: bool, files: &mut Files, scratch: &mut Vec<u8>) {
+        let new = files.limit.is_none();
+        if new || recheck {
+            files.limit = Some(self.open_files.limit(pid, scratch));
+        }
+        let turn = (self.round + u64::from(pid)).is_multiple_of(FILES_EVERY);
+        if (new || turn) && files.limit.flatten().is_some() {
+            files.open = self.open_files.count(pid);
+        }
     }
 
     /// The service of a process, and whether a unit claims it.
@@ -282,9 +324,8 @@ impl Processes {
 
     pub(crate) fn blind(&self) -> impl Iterator<Item = String> {
         let error = self.error.as_ref();
-        error
-            .map(|error| format!("{}: {error}", self.root.display()))
-            .into_iter()
+        let error = error.map(|error| format!("{}: {error}", self.root.display()));
+        [error, self.open_files.blind()].into_iter().flatten()
     }
 }
 

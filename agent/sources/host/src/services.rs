@@ -12,7 +12,7 @@ use std::time::Duration;
 use firstlook_model::signal::names;
 use firstlook_model::{ComponentId, ComponentKind, HostId};
 
-use crate::cgroups::{CgroupFiles, CgroupReading, CgroupRoots};
+use crate::cgroups::{CgroupFiles, CgroupReading, CgroupRoots, detail};
 use crate::family::Group;
 use crate::limits::Limits;
 use crate::membership::Membership;
@@ -25,7 +25,7 @@ use crate::text::value;
 /// The service that stands for all without series of their own.
 pub(crate) const OTHER: &str = "other";
 
-pub(crate) static SIGNALS: [&str; 14] = [
+pub(crate) static SIGNALS: [&str; 23] = [
     names::SERVICE_CPU,
     names::SERVICE_MEMORY,
     names::SERVICE_MEMORY_LIMIT,
@@ -40,7 +40,21 @@ pub(crate) static SIGNALS: [&str; 14] = [
     names::SERVICE_CONNECTIONS,
     names::SERVICE_CLOSE_WAIT,
     names::SERVICE_UNREAD_BYTES,
+    names::SERVICE_MEMORY_HIGH,
+    names::SERVICE_CPU_PERIODS,
+    names::SERVICE_THROTTLED_PERIODS,
+    names::SERVICE_MEMORY_HIGH_EVENTS,
+    names::SERVICE_MEMORY_LIMIT_EVENTS,
+    names::SERVICE_OOM_EVENTS,
+    names::SERVICE_ZOMBIES,
+    names::SERVICE_OPEN_FILES,
+    names::SERVICE_OPEN_FILES_LIMIT,
 ];
+/// What is read of cgroups in turns is read of each service once in so many samples, or more seldom where
+/// there are many.
+pub(crate) const DETAIL_EVERY: u64 = 5;
+/// Services whose turn it may be in one sample: measured 60 µs each.
+const DETAIL_PER_SAMPLE: u64 = 20;
 /// Cgroup ids and memberships remembered; beyond, they are learnt anew within a minute.
 const REMEMBERED_LIMIT: usize = 10_000;
 
@@ -53,6 +67,9 @@ pub(crate) struct Part {
     pub threads: u32,
     pub blocked: bool,
     pub stopped: bool,
+    pub zombie: bool,
+    /// Open files and how many may be open, as last looked at.
+    pub files: Option<(u64, u64)>,
     /// Old enough to earn its service series of its own.
     pub settled: bool,
 }
@@ -78,17 +95,25 @@ struct Tally {
     threads: u64,
     blocked: u32,
     stopped: u32,
+    zombies: u32,
+    /// Of the process that is nearest to its limit.
+    files: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Service {
-    group: Group<14>,
+    group: Group<23>,
+    detail: Group<12>,
+    /// When its turn is.
+    turn: u64,
     cgroup: Option<(Membership, CgroupFiles)>,
     tally: Tally,
     cpu: Rising,
     cpu_total: f64,
     throttled: Rising,
     oom_kills: Rising,
+    /// Periods, throttled periods, events of memory.
+    counts: [Rising; 5],
     listened: bool,
     connected: bool,
     present: Duration,
@@ -108,6 +133,7 @@ pub(crate) struct Services {
     beyond: u64,
     now: Duration,
     round: u64,
+    admitted: u64,
 }
 
 impl Services {
@@ -129,6 +155,7 @@ impl Services {
             beyond: 0,
             now: Duration::ZERO,
             round: 0,
+            admitted: 0,
         }
     }
 
@@ -219,6 +246,8 @@ impl Services {
             member.tally.threads += u64::from(part.threads);
             member.tally.blocked += u32::from(part.blocked);
             member.tally.stopped += u32::from(part.stopped);
+            member.tally.zombies += u32::from(part.zombie);
+            member.tally.files = nearer(member.tally.files, part.files);
         }
     }
 
@@ -232,17 +261,21 @@ impl Services {
             CgroupFiles::open(&self.roots, &membership, &self.open).map(|files| (membership, files))
         });
         let service = Service {
+            detail: Group::new(component.clone(), &detail::SIGNALS),
             group: Group::new(component, &SIGNALS),
+            turn: self.admitted,
             cgroup,
             tally: Tally::default(),
             cpu: Rising::default(),
             cpu_total: 0.0,
             throttled: Rising::default(),
             oom_kills: Rising::default(),
+            counts: [Rising::default(); 5],
             listened: false,
             connected: false,
             present: self.now,
         };
+        self.admitted += 1;
         self.members.insert(Arc::clone(name), service);
     }
 
@@ -253,9 +286,16 @@ impl Services {
         scratch: &mut Vec<u8>,
         sockets: &SocketTallies,
     ) {
+        let every = detail_every(self.members.len());
         for (name, member) in &mut self.members {
             let reading = match &mut member.cgroup {
-                Some((_, files)) => files.read(scratch, self.round),
+                Some((_, files)) => {
+                    if (self.round + member.turn).is_multiple_of(every) {
+                        let values = files.read_detail(scratch);
+                        member.detail.set(registry, &values);
+                    }
+                    files.read(scratch, self.round)
+                }
                 None => CgroupReading::default(),
             };
             let values = member.values(&reading, sockets.get(name));
@@ -272,6 +312,7 @@ impl Services {
             .extract_if(|_, member| now.saturating_sub(member.present) >= absent);
         for (_, member) in gone {
             member.group.release(registry);
+            member.detail.release(registry);
         }
     }
 
@@ -286,7 +327,7 @@ impl Service {
     ///
     /// Memory is the lesser of the processes' sum and the cgroup's own count: the one counts shared pages
     /// several times, the other counts cached files.
-    fn values(&mut self, reading: &CgroupReading, sockets: Option<&SocketTally>) -> [f64; 14] {
+    fn values(&mut self, reading: &CgroupReading, sockets: Option<&SocketTally>) -> [f64; 23] {
         let tally = self.tally;
         self.cpu_total += match reading.cpu_seconds {
             Some(now) => {
@@ -302,6 +343,15 @@ impl Service {
             |counter: &mut Rising, now: Option<f64>| now.map_or(f64::NAN, |now| counter.rise(now));
         let throttled = rising(&mut self.throttled, reading.throttled_seconds);
         let oom_kills = rising(&mut self.oom_kills, reading.oom_kills.map(|n| n as f64));
+
+        let [periods, throttled_periods] = reading.periods;
+        let [high, limit, oom] = reading.memory_events;
+        let mut counts = [periods, throttled_periods, high, limit, oom].map(value);
+        for (count, counter) in counts.iter_mut().zip(&mut self.counts) {
+            if !count.is_nan() {
+                *count = counter.rise(*count);
+            }
+        }
 
         let sockets = sockets.copied().unwrap_or_default();
         self.listened |= sockets.accept.is_some();
@@ -328,7 +378,31 @@ impl Service {
             when(self.connected, sockets.connections as f64),
             when(self.connected, sockets.close_wait as f64),
             when(self.connected, sockets.unread_bytes as f64),
+            value(reading.high_bytes),
+            counts[0],
+            counts[1],
+            counts[2],
+            counts[3],
+            counts[4],
+            f64::from(tally.zombies),
+            value(tally.files.map(|(open, _)| open)),
+            value(tally.files.map(|(_, limit)| limit)),
         ]
+    }
+}
+
+/// How many samples a round of turns takes.
+fn detail_every(services: usize) -> u64 {
+    let services = u64::try_from(services).unwrap_or(u64::MAX);
+    services.div_ceil(DETAIL_PER_SAMPLE).max(DETAIL_EVERY)
+}
+
+/// Of two counts of open files, each with its limit, the one that is nearer to it.
+fn nearer(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    let share = |(open, limit): (u64, u64)| open as f64 / limit.max(1) as f64;
+    match (one, other) {
+        (Some(a), Some(b)) => Some(if share(b) > share(a) { b } else { a }),
+        (one, other) => one.or(other),
     }
 }
 

@@ -8,6 +8,8 @@ const PART: Part = Part {
     threads: 2,
     blocked: false,
     stopped: false,
+    zombie: false,
+    files: None,
     settled: true,
 };
 
@@ -160,4 +162,38 @@ fn a_counter_that_begins_anew_still_rises() {
     assert_eq!(rising.rise(5.0), 5.0);
     assert_eq!(rising.rise(7.0), 7.0);
     assert_eq!(rising.rise(1.0), 8.0, "a restarted cgroup counts from zero");
+}
+
+#[test]
+fn of_many_processes_the_one_nearest_to_its_own_limit_counts() {
+    let mut bench = Bench::new(10);
+    let part = |files| Part { files, ..PART };
+    let zombie = Part {
+        zombie: true,
+        ..part(None)
+    };
+    let parts = [
+        ("a.service", true, part(Some((900, 65_536)))),
+        ("a.service", true, part(Some((60, 64)))),
+        ("a.service", true, part(None)),
+        ("a.service", true, zombie),
+        ("b.service", true, part(None)),
+    ];
+    let frame = bench.sample(&parts, &SocketTallies::new());
+    let of = |service, signal| read(&frame, service, signal);
+    assert_eq!(of("a.service", names::SERVICE_OPEN_FILES), Some(60.0));
+    assert_eq!(of("a.service", names::SERVICE_OPEN_FILES_LIMIT), Some(64.0));
+    assert_eq!(of("a.service", names::SERVICE_ZOMBIES), Some(1.0));
+    assert_eq!(
+        of("b.service", names::SERVICE_OPEN_FILES),
+        None,
+        "never seen"
+    );
+}
+
+#[test]
+fn turns_take_longer_where_there_are_many_services() {
+    assert_eq!(detail_every(0), 5);
+    assert_eq!(detail_every(100), 5);
+    assert_eq!(detail_every(401), 21);
 }
