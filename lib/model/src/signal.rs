@@ -226,13 +226,13 @@ pub mod names {
     pub const CONNTRACK_LIMIT: &str = "conntrack.limit";
     /// (host) packets dropped because no connection could be tracked any more.
     pub const CONNTRACK_DROPS: &str = "conntrack.drops_total";
-    /// (host) neighbours known by ARP or NDP.
+    /// (host) neighbours known by ARP or by NDP, of the one that is nearer to its limit.
     pub const NEIGHBOURS: &str = "neighbours.count";
     /// (host) neighbours asked for that did not answer.
     pub const NEIGHBOURS_FAILED: &str = "neighbours.failed";
     /// (host) neighbours asked for that have not answered yet.
     pub const NEIGHBOURS_PENDING: &str = "neighbours.pending";
-    /// (host) neighbours that the kernel keeps at most, of the family with most.
+    /// (host) neighbours that the kernel keeps at most, of that one.
     pub const NEIGHBOURS_LIMIT: &str = "neighbours.limit";
     /// (host) steps of the wall clock: it moved otherwise than time passed.
     pub const CLOCK_STEPS: &str = "clock.steps_total";

@@ -28,30 +28,51 @@ const TCP_FIELDS: [&str; 7] = [
     "EstabResets",
     "CurrEstab",
 ];
-pub(crate) static UDP_SIGNALS: [&str; 4] = [
+pub(crate) static UDP_SIGNALS: [&str; 6] = [
     names::UDP_IN,
     names::UDP_OUT,
     names::UDP_NO_PORTS,
     names::UDP_ERRORS,
+    names::UDP_RECEIVE_BUFFER_ERRORS,
+    names::UDP_SEND_BUFFER_ERRORS,
 ];
-const UDP_FIELDS: [&str; 4] = ["InDatagrams", "OutDatagrams", "NoPorts", "InErrors"];
-const UDP6_FIELDS: [&str; 4] = [
+const UDP_FIELDS: [&str; 6] = [
+    "InDatagrams",
+    "OutDatagrams",
+    "NoPorts",
+    "InErrors",
+    "RcvbufErrors",
+    "SndbufErrors",
+];
+const UDP6_FIELDS: [&str; 6] = [
     "Udp6InDatagrams",
     "Udp6OutDatagrams",
     "Udp6NoPorts",
     "Udp6InErrors",
+    "Udp6RcvbufErrors",
+    "Udp6SndbufErrors",
 ];
-pub(crate) static EXTENDED_SIGNALS: [&str; 4] = [
+pub(crate) static EXTENDED_SIGNALS: [&str; 9] = [
     names::TCP_TIMEOUTS,
     names::TCP_SYN_RETRANSMITS,
     names::TCP_LISTEN_OVERFLOWS,
     names::TCP_LISTEN_DROPS,
+    names::TCP_OUT_OF_ORDER,
+    names::TCP_MEMORY_PRESSURES,
+    names::TCP_TIME_WAIT_OVERFLOWS,
+    names::TCP_SYN_COOKIES,
+    names::TCP_BACKLOG_DROPS,
 ];
-const EXTENDED_FIELDS: [&str; 4] = [
+const EXTENDED_FIELDS: [&str; 9] = [
     "TCPTimeouts",
     "TCPSynRetrans",
     "ListenOverflows",
     "ListenDrops",
+    "TCPOFOQueue",
+    "TCPMemoryPressures",
+    "TCPTimeWaitOverflow",
+    "SyncookiesSent",
+    "TCPBacklogDrop",
 ];
 
 /// Values of the named fields in the pair of lines (names, then numbers) that both begin with `prefix`.
@@ -75,8 +96,8 @@ pub(crate) struct Netstat {
     snmp6: KeptFile,
     netstat: KeptFile,
     tcp: Group<7>,
-    udp: Group<4>,
-    extended: Group<4>,
+    udp: Group<6>,
+    extended: Group<9>,
 }
 
 impl Netstat {
@@ -92,7 +113,7 @@ impl Netstat {
     }
 
     pub(crate) fn sample(&mut self, registry: &mut Registry, scratch: &mut Vec<u8>) {
-        let mut udp = [None; 4];
+        let mut udp = [None; 6];
         if let Some(bytes) = self.snmp.read(scratch) {
             udp = parse(bytes, "Udp:", &UDP_FIELDS);
             let tcp = parse(bytes, "Tcp:", &TCP_FIELDS);

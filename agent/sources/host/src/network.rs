@@ -1,20 +1,20 @@
-//! Interfaces: counters (`/proc/net/dev`) and state (`operstate` in sysfs). Loopback is left out, and
+//! Interfaces: counters (`/proc/net/dev`), state, speed and what the carrier did (sysfs). Loopback is left out, and
 //! whatever never carried a packet while it is down.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use firstlook_model::signal::names;
 use firstlook_model::{ComponentKind, HostId};
 
 use crate::family::Family;
 use crate::limits::Limits;
-use crate::reader::{Descriptors, KeptFile};
+use crate::reader::{Descriptors, KeptFile, read_once};
 use crate::registry::Registry;
 use crate::roots::HostRoots;
-use crate::text::{fields, lines, number};
+use crate::text::{fields, lines, number, value};
 
-pub(crate) static SIGNALS: [&str; 9] = [
+pub(crate) static SIGNALS: [&str; 17] = [
     names::INTERFACE_RX_BYTES,
     names::INTERFACE_RX_PACKETS,
     names::INTERFACE_RX_ERRORS,
@@ -23,16 +23,29 @@ pub(crate) static SIGNALS: [&str; 9] = [
     names::INTERFACE_TX_PACKETS,
     names::INTERFACE_TX_ERRORS,
     names::INTERFACE_TX_DROPS,
+    names::INTERFACE_RX_FRAME_ERRORS,
+    names::INTERFACE_RX_OVERRUNS,
+    names::INTERFACE_TX_CARRIER_ERRORS,
+    names::INTERFACE_COLLISIONS,
     names::INTERFACE_UP,
+    names::INTERFACE_RX_MISSED,
+    names::INTERFACE_CARRIER_CHANGES,
+    names::INTERFACE_SPEED,
+    names::INTERFACE_FULL_DUPLEX,
 ];
-/// Columns of the first eight signals after the name.
-const COLUMNS: [usize; 8] = [0, 1, 2, 3, 8, 9, 10, 11];
+/// Where the state is among the signals, and where what is read of the link begins.
+const UP: usize = 12;
+const LINK: usize = 13;
+/// The link is asked once in so many samples: some drivers ask the card.
+pub(crate) const LINK_EVERY: u64 = 10;
+/// Columns of the first signals after the name.
+const COLUMNS: [usize; 12] = [0, 1, 2, 3, 8, 9, 10, 11, 5, 4, 14, 13];
 
-/// One line of `/proc/net/dev`: the name, then bytes, packets, errors and drops received and sent.
-fn parse(line: &[u8]) -> Option<(&str, [u64; 8])> {
+/// One line of `/proc/net/dev`: the name, then what the first signals count.
+fn parse(line: &[u8]) -> Option<(&str, [u64; 12])> {
     let colon = line.iter().rposition(|b| *b == b':')?;
     let name = std::str::from_utf8(fields(&line[..colon]).next()?).ok()?;
-    let mut all = [0; 12];
+    let mut all = [0; 16];
     let mut found = 0;
     for (slot, field) in all.iter_mut().zip(fields(&line[colon + 1..])) {
         *slot = number(field)?;
@@ -49,6 +62,39 @@ fn parse_state(bytes: &[u8]) -> f64 {
     }
 }
 
+/// Packets missed, changes of the carrier, speed and duplex of a link, where its driver says.
+fn link(folder: &Path, scratch: &mut Vec<u8>) -> [f64; 4] {
+    let mut read = |file: &str, parse: fn(&[u8]) -> f64| {
+        let bytes = read_once(&folder.join(file), scratch);
+        bytes.map_or(f64::NAN, parse)
+    };
+    [
+        read("statistics/rx_missed_errors", plain),
+        read("carrier_changes", plain),
+        read("speed", parse_speed),
+        read("duplex", parse_duplex),
+    ]
+}
+
+fn plain(bytes: &[u8]) -> f64 {
+    value(number(bytes.trim_ascii_end()))
+}
+
+/// Megabits in `speed` as bytes; -1 stands for a speed that is not known, and so does what -1 once became.
+fn parse_speed(bytes: &[u8]) -> f64 {
+    let megabits = number(bytes.trim_ascii_end());
+    value(megabits.filter(|m| (1..u64::from(u32::MAX)).contains(m))) * 1e6 / 8.0
+}
+
+/// 1 for full duplex, 0 for half.
+fn parse_duplex(bytes: &[u8]) -> f64 {
+    match bytes.trim_ascii_end() {
+        b"full" => 1.0,
+        b"half" => 0.0,
+        _ => f64::NAN,
+    }
+}
+
 /// The source.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -56,10 +102,11 @@ pub(crate) struct Network {
     states: HashMap<Box<str>, KeptFile>,
     class: PathBuf,
     open: Descriptors,
-    family: Family<9>,
+    family: Family<17>,
     limit: usize,
     /// Holds the counters while `operstate` is read into the shared buffer.
-    found: Vec<(Box<str>, [u64; 8])>,
+    found: Vec<(Box<str>, [u64; 12])>,
+    round: u64,
 }
 
 impl Network {
@@ -77,6 +124,7 @@ impl Network {
             family: Family::new(host, ComponentKind::Interface, &SIGNALS, limits.interfaces),
             limit: limits.interfaces,
             found: Vec::new(),
+            round: 0,
         }
     }
 
@@ -89,14 +137,21 @@ impl Network {
                 .extend(real.map(|(name, counters)| (name.into(), counters)));
         }
         let found = std::mem::take(&mut self.found);
+        let link_due = self.round.is_multiple_of(LINK_EVERY);
+        self.round += 1;
         for (name, counters) in &found {
             let up = self.state(name, scratch);
             if up == 0.0 && counters[1] == 0 && counters[5] == 0 {
                 continue;
             }
-            let mut values = [up; 9];
+            let mut values = [f64::NAN; 17];
             for (value, counter) in values.iter_mut().zip(counters) {
                 *value = *counter as f64;
+            }
+            values[UP] = up;
+            // Bounded as the states are.
+            if link_due && self.states.contains_key(name) {
+                values[LINK..].copy_from_slice(&link(&self.class.join(&**name), scratch));
             }
             self.family.set(registry, name, &values);
         }
@@ -146,7 +201,7 @@ mod tests {
         let found: Vec<_> = lines(dev).filter_map(parse).collect();
         let names: Vec<_> = found.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["lo", "ifb0", "ifb1", "eth0"]);
-        let [rx_bytes, rx_packets, .., tx_packets, tx_errors, _] = found[3].1;
+        let [rx_bytes, rx_packets, _, _, _, tx_packets, tx_errors, ..] = found[3].1;
         assert!(rx_bytes > rx_packets && rx_packets > 0 && tx_packets > 0);
         assert_eq!(tx_errors, 0);
     }
@@ -154,7 +209,8 @@ mod tests {
     #[test]
     fn an_alias_keeps_its_colon_and_a_short_line_is_refused() {
         let line = b"eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16";
-        assert_eq!(parse(line), Some(("eth0:1", [1, 2, 3, 4, 9, 10, 11, 12])));
+        let counters = [1, 2, 3, 4, 9, 10, 11, 12, 6, 5, 15, 14];
+        assert_eq!(parse(line), Some(("eth0:1", counters)));
         assert_eq!(parse(b"eth0: 1 2 3"), None);
     }
 
@@ -170,10 +226,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_link_tells_what_its_driver_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+        std::fs::create_dir(folder.path().join("statistics")).unwrap();
+        write("statistics/rx_missed_errors", "7\n");
+        write("carrier_changes", "3\n");
+        write("speed", "1000\n");
+        write("duplex", "half\n");
+        let mut scratch = Vec::new();
+        let seen = link(folder.path(), &mut scratch);
+        assert_eq!(seen, [7.0, 3.0, 125e6, 0.0]);
+
+        // As a virtual machine's card has it, and older kernels.
+        write("duplex", "unknown\n");
+        for speed in ["-1\n", "4294967295\n", "0\n"] {
+            write("speed", speed);
+            let [missed, _, speed, duplex] = link(folder.path(), &mut scratch);
+            assert!(speed.is_nan() && duplex.is_nan() && missed == 7.0);
+        }
+        assert!(
+            link(Path::new("/nowhere"), &mut scratch)
+                .iter()
+                .all(|value| value.is_nan())
+        );
+    }
+
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&bytes);
+            let _ = (parse_speed(&bytes), parse_duplex(&bytes));
         }
     }
 }

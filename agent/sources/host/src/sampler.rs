@@ -19,10 +19,12 @@ use crate::inventory::{self, Facts, Users};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::mounts::Mounts;
+use crate::neighbours::Neighbours;
 use crate::netlink::Netlink;
 use crate::netstat::Netstat;
 use crate::network::Network;
 use crate::own::{LeftOut, Own};
+use crate::packets::Packets;
 use crate::pressure::Pressure;
 use crate::processes::Processes;
 use crate::reader::Descriptors;
@@ -30,10 +32,12 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::services::Services;
 use crate::sockets::SocketSampler;
+use crate::sockstat::Sockstat;
 use crate::thermal::Thermal;
 use crate::vmstat::Vmstat;
 
 pub(crate) static COUNT: [&str; 1] = [names::PROCESSES];
+pub(crate) static PORTS: [&str; 1] = [names::TCP_EPHEMERAL_PORTS_USED];
 /// The mount table is read once in so many samples; statvfs sees what turns read-only at once.
 const MOUNTS_EVERY: u64 = 5;
 /// What has gone is looked for once in so many samples.
@@ -59,6 +63,9 @@ pub struct HostSampler {
     pressure: Pressure,
     vmstat: Vmstat,
     netstat: Netstat,
+    sockstat: Sockstat,
+    packets: Packets,
+    neighbours: Neighbours,
     network: Network,
     disks: Disks,
     arrays: Arrays,
@@ -69,6 +76,7 @@ pub struct HostSampler {
     process_count: Group<1>,
     services: Services,
     sockets: SocketSampler,
+    ports: Group<1>,
     own: Own,
     facts: Facts,
     users: Users,
@@ -95,6 +103,9 @@ impl HostSampler {
             pressure: Pressure::new(machine(), &roots, &open),
             vmstat: Vmstat::new(machine(), &roots, &open),
             netstat: Netstat::new(&machine(), &roots, &open),
+            sockstat: Sockstat::new(machine(), &roots, &open),
+            packets: Packets::new(machine(), &roots, &open),
+            neighbours: Neighbours::new(machine(), &roots),
             network: Network::new(host.clone(), &roots, &open, &limits),
             disks: Disks::new(host.clone(), &roots, &open, &limits),
             arrays: Arrays::new(&host, &roots, &open, &limits),
@@ -105,6 +116,7 @@ impl HostSampler {
             process_count: Group::new(machine(), &COUNT),
             services: Services::new(host.clone(), &roots, &open, &limits),
             sockets: SocketSampler::new(host.clone(), &roots, &limits),
+            ports: Group::new(machine(), &PORTS),
             own: Own::new(host.clone(), &open),
             facts: Facts::read(&roots),
             users: Users::new(),
@@ -138,6 +150,9 @@ impl HostSampler {
         self.pressure.sample(registry, scratch);
         self.vmstat.sample(registry, scratch);
         self.netstat.sample(registry, scratch);
+        self.sockstat.sample(registry, scratch);
+        self.packets.sample(registry, scratch);
+        self.neighbours.sample(registry, scratch, &mut self.route);
         self.network.sample(registry, scratch);
         self.disks.sample(registry, scratch, &self.mounts);
         self.arrays.sample(registry, scratch);
@@ -147,10 +162,15 @@ impl HostSampler {
         self.services.begin(monotonic);
         let count = self.processes.sample(&mut self.services, scratch);
         self.process_count.set(registry, &[count as f64]);
+        let time_wait = self.sockstat.time_wait();
+        self.sockets.set_ports(self.sockstat.range(), time_wait);
         let edges = self
             .sockets
             .sample(now, monotonic, &self.services, &self.processes);
         self.edges = edges;
+        if let Some(used) = self.sockets.take_ports_used() {
+            self.ports.set(registry, &[used as f64]);
+        }
         let tallies = self.sockets.tallies();
         self.services.publish(registry, scratch, &tallies);
 
@@ -237,6 +257,9 @@ impl HostSampler {
             .chain(self.pressure.blind())
             .chain(self.vmstat.blind())
             .chain(self.netstat.blind())
+            .chain(self.sockstat.blind())
+            .chain(self.packets.blind())
+            .chain(self.neighbours.blind())
             .chain(self.network.blind())
             .chain(self.disks.blind())
             .chain(self.mounts.blind())

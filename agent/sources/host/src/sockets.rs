@@ -12,6 +12,7 @@ pub(crate) mod endings;
 pub(crate) mod listeners;
 pub(crate) mod message;
 pub(crate) mod owners;
+pub(crate) mod ports;
 pub(crate) mod sum;
 
 use std::net::IpAddr;
@@ -26,11 +27,13 @@ use crate::netlink::{Netlink, NetlinkError};
 use crate::processes::Processes;
 use crate::roots::HostRoots;
 use crate::services::{Services, SocketTallies, SocketTally};
+use crate::sockstat::PortRange;
 use connections::{Connections, Dump};
 use endings::Endings;
 use listeners::Listeners;
 use message::Socket;
 use owners::Owners;
+use ports::PortUse;
 
 /// Whose a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub(crate) struct SocketSampler {
     last: Option<Duration>,
     by_connection: SocketTallies,
     addresses: Vec<IpAddr>,
+    /// Ports for callers, and connections in TIME-WAIT now.
+    ports: Option<(PortRange, Option<u64>)>,
+    ports_used: Option<u64>,
     error: Option<String>,
 }
 
@@ -93,6 +99,8 @@ impl SocketSampler {
             last: None,
             by_connection: SocketTallies::new(),
             addresses: Vec::new(),
+            ports: None,
+            ports_used: None,
             error: None,
         }
     }
@@ -116,7 +124,10 @@ impl SocketSampler {
         }
         let began = thread_cpu();
         let edges = match self.dump(message::CONNECTIONS) {
-            Ok(()) => self.take_connections(now, monotonic, services, processes),
+            Ok(()) => {
+                self.ports_used = self.count_ports();
+                self.take_connections(now, monotonic, services, processes)
+            }
             Err(error) => {
                 self.failed(&error);
                 None
@@ -163,6 +174,29 @@ impl SocketSampler {
         self.beyond = beyond;
         self.malformed += malformed;
         Ok(())
+    }
+
+    /// Counts the ports that calls to one place take: those of the dump in hand, and where there is much of it
+    /// also what waits in TIME-WAIT.
+    fn count_ports(&mut self) -> Option<u64> {
+        let (range, time_wait) = self.ports?;
+        let (listeners, mut used) = (&self.listeners, PortUse::new(range));
+        for socket in &self.sockets {
+            used.add(socket, listeners);
+        }
+        if ports::worth_looking(range, time_wait) {
+            for family in message::FAMILIES {
+                let request = message::request(family, message::TIME_WAITS);
+                let dumped = self.diag.dump(message::BY_FAMILY, &request, |body| {
+                    if let Ok(socket) = message::parse(body) {
+                        used.add(&socket, listeners);
+                    }
+                });
+                // Half a count would be taken for a whole one.
+                dumped.ok()?;
+            }
+        }
+        Some(used.most())
     }
 
     fn take_listeners(&mut self, now: Duration, services: &Services, processes: &Processes) {
@@ -230,6 +264,16 @@ impl SocketSampler {
     /// The host's own addresses: a connection to one of them has both ends here.
     pub(crate) fn set_addresses(&mut self, addresses: &[IpAddr]) {
         self.addresses = addresses.to_vec();
+    }
+
+    /// Ports that the kernel hands out to callers, and connections in TIME-WAIT, for the next dump.
+    pub(crate) fn set_ports(&mut self, range: Option<PortRange>, time_wait: Option<u64>) {
+        self.ports = range.map(|range| (range, time_wait));
+    }
+
+    /// Ports in use towards the place that takes most of them, where the last sample counted them. Taken once.
+    pub(crate) fn take_ports_used(&mut self) -> Option<u64> {
+        self.ports_used.take()
     }
 
     /// Listening sockets in order, each with its owner; at most as many as the budget says.

@@ -29,6 +29,7 @@ pub(crate) mod state {
     pub(crate) const SYN_SENT: u8 = 2;
     pub(crate) const FIN_WAIT_1: u8 = 4;
     pub(crate) const FIN_WAIT_2: u8 = 5;
+    pub(crate) const TIME_WAIT: u8 = 6;
     pub(crate) const CLOSE_WAIT: u8 = 8;
     pub(crate) const LAST_ACK: u8 = 9;
     pub(crate) const LISTEN: u8 = 10;
@@ -43,6 +44,8 @@ pub(crate) const CONNECTIONS: u32 = 1 << state::ESTABLISHED
     | 1 << state::CLOSE_WAIT
     | 1 << state::LAST_ACK
     | 1 << state::CLOSING;
+/// Bit of connections that wait until no late packet can come any more.
+pub(crate) const TIME_WAITS: u32 = 1 << state::TIME_WAIT;
 /// Bit of the listening state.
 pub(crate) const LISTENERS: u32 = 1 << state::LISTEN;
 
