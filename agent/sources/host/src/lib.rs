@@ -10,6 +10,7 @@ mod addresses;
 mod arrays;
 mod ceilings;
 mod cgroups;
+mod clock;
 mod cpu;
 mod damage;
 mod descriptors;

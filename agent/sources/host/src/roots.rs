@@ -38,6 +38,13 @@ impl HostRoots {
         self.proc.join(folder).join(file)
     }
 
+    /// Where a file of the host itself may be: in our own tree, where that is the host's, and below process 1's.
+    pub(crate) fn of_host(&self, file: &str) -> Vec<PathBuf> {
+        let own = (self.proc == Path::new("/proc")).then(|| Path::new("/").join(file));
+        let first = self.proc.join("1/root").join(file);
+        own.into_iter().chain([first]).collect()
+    }
+
     /// The root of cgroup2, where there is one.
     pub(crate) fn cgroup2(&self) -> Option<PathBuf> {
         [self.cgroup.clone(), self.cgroup.join("unified")]

@@ -10,6 +10,7 @@ use firstlook_model::{ComponentId, EdgeObservation, Frame, HostId, Inventory, Ti
 use crate::addresses;
 use crate::arrays::Arrays;
 use crate::ceilings::Ceilings;
+use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::damage::Damage;
 use crate::disk::Disks;
@@ -59,6 +60,7 @@ pub struct HostSampler {
     cpu: Cpu,
     thermal: Thermal,
     ceilings: Ceilings,
+    clock: Clock,
     memory: Memory,
     pressure: Pressure,
     vmstat: Vmstat,
@@ -99,6 +101,7 @@ impl HostSampler {
             cpu: Cpu::new(machine(), &roots, &open),
             thermal: Thermal::new(machine(), &roots),
             ceilings: Ceilings::new(machine(), &roots, &open),
+            clock: Clock::new(&machine(), &roots),
             memory: Memory::new(machine(), &roots, &open),
             pressure: Pressure::new(machine(), &roots, &open),
             vmstat: Vmstat::new(machine(), &roots, &open),
@@ -146,6 +149,7 @@ impl HostSampler {
         self.cpu.sample(registry, scratch);
         self.thermal.sample(registry, scratch);
         self.ceilings.sample(registry, scratch);
+        self.clock.sample(registry);
         self.memory.sample(registry, scratch);
         self.pressure.sample(registry, scratch);
         self.vmstat.sample(registry, scratch);
