@@ -11,6 +11,7 @@ mod arrays;
 mod ceilings;
 mod cgroups;
 mod clock;
+pub mod coverage;
 mod cpu;
 mod damage;
 mod descriptors;

@@ -139,7 +139,7 @@ impl Registry {
 }
 
 /// Unit and behaviour, which a signal's name ends with.
-fn shape(signal: &str) -> (Unit, SignalKind) {
+pub(crate) fn shape(signal: &str) -> (Unit, SignalKind) {
     let (stem, kind) = match signal.strip_suffix("_total") {
         Some(stem) => (stem, SignalKind::Counter),
         None => (signal, SignalKind::Gauge),
