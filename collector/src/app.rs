@@ -11,7 +11,9 @@ use firstlook_desk::Desk;
 use firstlook_enrol::{
     EnrolmentService, ListenerCounters, ListenerLimits, incoming, server_config,
 };
+use firstlook_forward::{ForwardConfig, Forwarders, Tap};
 use firstlook_ingest::{AgentService, IngestCounters, SessionLimits, Sessions};
+use firstlook_model::HostId;
 use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
@@ -77,17 +79,19 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let ingest_counters = Arc::new(IngestCounters::default());
     let doors = Arc::new(ListenerCounters::default());
     let (heard, hears) = sync_channel(HEARD_CAPACITY);
+    let stop = CancellationToken::new();
+    let mut supervisor = Supervisor::new(stop.clone());
+    let tap = forward(&options, &store, &mut supervisor)?;
     let ledger = Arc::new(StoreLedger::new(
         store.clone(),
         desk.clone(),
         contacts.clone(),
         heard.clone(),
+        tap.clone(),
     ));
-    let counters = counters(&ingest_counters, &doors, &store, &ledger);
+    let counters = counters(&ingest_counters, &doors, &store, &ledger, tap);
     let (view, views) = watch::channel(Arc::new(View::empty()));
 
-    let stop = CancellationToken::new();
-    let mut supervisor = Supervisor::new(stop.clone());
     let analysis = {
         let (store, desk, sessions) = (store.clone(), desk.clone(), sessions.clone());
         let work = move || Analysis::restore(&store, desk, contacts, sessions, counters, view);
@@ -189,6 +193,30 @@ fn open(home: &Home, options: &RunOptions) -> anyhow::Result<(Store, Desk)> {
     Ok((store, desk))
 }
 
+/// Starts what passes telemetry on, if that is wanted.
+fn forward(
+    options: &RunOptions,
+    store: &Store,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<Option<Tap>> {
+    let Some(path) = &options.forward else {
+        return Ok(None);
+    };
+    let config = ForwardConfig::read(path).context("--forward")?;
+    if config.is_empty() {
+        return Ok(None);
+    }
+    let store = store.clone();
+    let lookup = Box::new(move |host: &HostId, id| store.schema(host, id));
+    let Forwarders { tap, tasks } =
+        firstlook_forward::start(config, lookup, &supervisor.stop_token())
+            .with_context(|| format!("--forward {}", path.display()))?;
+    for (name, task) in tasks {
+        supervisor.spawn(&name, task);
+    }
+    Ok(Some(tap))
+}
+
 fn builder() -> Server {
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -232,6 +260,7 @@ fn counters(
     doors: &Arc<ListenerCounters>,
     store: &Store,
     ledger: &StoreLedger,
+    tap: Option<Tap>,
 ) -> Counters {
     let (ingest, doors, store) = (Arc::clone(ingest), Arc::clone(doors), store.clone());
     let dropped = ledger.contacts_dropped();
@@ -266,6 +295,8 @@ fn counters(
                 .each()
                 .map(|(name, value)| (format!("firstlook_store_{name}"), value)),
         );
+        let forwarded = tap.iter().flat_map(Tap::counters);
+        all.extend(forwarded.map(|(name, value)| (name.to_owned(), value)));
         all
     })
 }

@@ -33,6 +33,9 @@ pub struct RunOptions {
     /// Name or address by which agents and responders reach it, beside those of init; may be repeated
     #[arg(long, value_name = "NAME_OR_IP")]
     pub address: Vec<String>,
+    /// File that says where metrics and logs are passed on to: Prometheus, OTLP
+    #[arg(long, value_name = "FILE")]
+    pub forward: Option<PathBuf>,
     /// How many days telemetry is kept
     #[arg(long, default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use firstlook_desk::Desk;
+use firstlook_forward::Tap;
 use firstlook_ingest::{Incoming, Ledger, LedgerError};
 use firstlook_model::{Epoch, HostId, Loss, Record, Sequence, Timestamp};
 use firstlook_store::{Incoming as Stored, Store};
@@ -48,17 +49,25 @@ pub struct StoreLedger {
     contacts: Contacts,
     heard: SyncSender<Heard>,
     contacts_dropped: Arc<AtomicU64>,
+    tap: Option<Tap>,
 }
 
 impl StoreLedger {
-    /// Stores into `store`; admits whom `desk` knows.
-    pub fn new(store: Store, desk: Desk, contacts: Contacts, heard: SyncSender<Heard>) -> Self {
+    /// Stores into `store`; admits whom `desk` knows; shows `tap` what is durable.
+    pub fn new(
+        store: Store,
+        desk: Desk,
+        contacts: Contacts,
+        heard: SyncSender<Heard>,
+        tap: Option<Tap>,
+    ) -> Self {
         Self {
             store,
             desk,
             contacts,
             heard,
             contacts_dropped: Arc::default(),
+            tap,
         }
     }
 
@@ -103,6 +112,9 @@ impl Ledger for StoreLedger {
             .into_iter()
             .map(|(_, incoming)| incoming.into_record())
             .collect();
+        if let Some(tap) = &self.tap {
+            records.iter().for_each(|record| tap.offer(host, record));
+        }
         if !records.is_empty() {
             let heard = Heard::Records {
                 host: host.clone(),

@@ -41,11 +41,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("firstlook-incident", &["model"]),
     ("firstlook-desk", &["model"]),
     ("firstlook-query", &["model", "proto", "store", "runtime"]),
+    ("firstlook-forward", &["model", "runtime"]),
     (
         "firstlook-collector",
         &[
             "model", "runtime", "proto", "archive", "ingest", "enrol", "store", "detect",
-            "diagnose", "incident", "desk", "query",
+            "diagnose", "incident", "desk", "query", "forward",
         ],
     ),
     ("firstlook", &["model", "proto"]),
@@ -56,9 +57,14 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
     ("fjall", &["firstlook-journal", "firstlook-store"]),
     ("rusqlite", &["firstlook-desk"]),
     ("zbus", &["firstlook-sources-events"]),
-    ("rustls", &["firstlook-enrol", "firstlook-uplink"]),
+    // Forwarding speaks TLS to receivers of others, with authorities of others.
+    (
+        "rustls",
+        &["firstlook-enrol", "firstlook-forward", "firstlook-uplink"],
+    ),
     ("rcgen", &["firstlook-enrol", "firstlook-uplink"]),
-    ("prost", &["firstlook-proto"]),
+    // Forwarding speaks protocols of others, none of our wire.
+    ("prost", &["firstlook-forward", "firstlook-proto"]),
     (
         "tonic",
         &[

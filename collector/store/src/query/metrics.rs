@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{self, available_parallelism};
 
-use firstlook_model::{ComponentId, HostId, MetricBlock, Series, TimeRange, Timestamp};
+use firstlook_model::{
+    ComponentId, HostId, MetricBlock, Schema, SchemaId, Series, TimeRange, Timestamp,
+};
 
 use crate::Store;
 use crate::engine::View;
@@ -83,6 +85,13 @@ impl Store {
         series.sort();
         series.dedup();
         series
+    }
+
+    /// The schema that a host's blocks name, if it was sent.
+    pub fn schema(&self, host: &HostId, id: SchemaId) -> Option<Schema> {
+        let view = self.0.engine.view();
+        let series = self.0.schema(&view, host, id)?;
+        Some(Schema::new(series.to_vec()))
     }
 
     /// Samples in a range, sorted by host and series. Series without a sample there are left out. Blocks
