@@ -1,6 +1,7 @@
 //! The analysis: load → detect → diagnose → incident → commit → publish, one thread, once a second.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -10,7 +11,9 @@ use firstlook_detect::{DetectConfig, Detector};
 use firstlook_diagnose::{Catalogue, diagnose, symptom_gate};
 use firstlook_incident::{IncidentChange, Incidents, Reason, Sighting};
 use firstlook_ingest::Sessions;
-use firstlook_model::{HostId, Incident, IncidentId, Situation, TimeRange, Timestamp};
+use firstlook_model::{
+    BlindSpot, ComponentKind, HostId, Incident, IncidentId, Situation, TimeRange, Timestamp,
+};
 use firstlook_query::View;
 use firstlook_runtime::clock;
 use firstlook_store::Store;
@@ -44,6 +47,8 @@ pub struct Analysis {
     /// Hosts that were shut out, as far as none of them was heard since it joined again.
     revoked: BTreeSet<HostId>,
     counters: Counters,
+    /// Why nothing of before the start is known, where that is so.
+    forgot: Option<String>,
     view: watch::Sender<Arc<View>>,
 }
 
@@ -102,6 +107,7 @@ impl Analysis {
             sessions,
             revoked,
             counters,
+            forgot: store.set_aside().map(|aside| forgot(now, &aside.path)),
             view,
         };
         // Before anybody can ask: the first answer must not be that all is quiet.
@@ -177,7 +183,10 @@ impl Analysis {
     }
 
     fn analyse(&mut self) {
-        let situation = self.detector.situation(clock::now());
+        let mut situation = self.detector.situation(clock::now());
+        if let Some(text) = &self.forgot {
+            note_forgotten(&mut situation, text);
+        }
         let sightings = symptom_gate(&situation)
             .into_iter()
             .map(|group| {
@@ -265,6 +274,27 @@ impl Analysis {
         );
         all
     }
+}
+
+/// What a responder should know when the store was begun anew.
+fn forgot(now: Timestamp, aside: &Path) -> String {
+    let name = aside.file_name().unwrap_or_default().display();
+    let now = Timestamp::from_secs(now.as_micros().div_euclid(1_000_000));
+    format!(
+        "nothing from before {now} is known: the collector's store was damaged and set aside ({name})"
+    )
+}
+
+/// Each host is unseen before the store was begun anew: what changed then may be the cause.
+fn note_forgotten(situation: &mut Situation, text: &str) {
+    let hosts = situation.components.iter();
+    let spots = hosts
+        .filter(|component| component.kind() == ComponentKind::Host)
+        .map(|component| BlindSpot {
+            component: component.clone(),
+            text: text.to_owned(),
+        });
+    situation.blind_spots.extend(spots);
 }
 
 /// How grave an incident is: its gravest symptom, and how many there are.

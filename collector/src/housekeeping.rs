@@ -13,7 +13,8 @@ const EVERY: Duration = Duration::from_secs(30);
 /// Spent tokens are kept this long, for whoever asks what became of them.
 const TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// Runs until `stop`.
+/// Runs until `stop`, or until the store takes no more writes: to store nothing and say that all hosts are silent
+/// would be a lie, and only a new start opens the store anew.
 pub async fn run(store: Store, desk: Desk, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,10 +23,14 @@ pub async fn run(store: Store, desk: Desk, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let (store, desk) = (store.clone(), desk.clone());
-        let swept = tokio::task::spawn_blocking(move || sweep(&store, &desk)).await;
+        let (swept, desk) = (store.clone(), desk.clone());
+        let swept = tokio::task::spawn_blocking(move || sweep(&swept, &desk)).await;
         if let Err(error) = swept {
             tracing::error!(%error, "housekeeping failed");
+        }
+        if store.has_failed() {
+            tracing::error!("the store takes no more writes: start the collector again");
+            return;
         }
     }
 }

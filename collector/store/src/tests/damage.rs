@@ -375,3 +375,45 @@ fn a_lost_marker_costs_no_table() {
         assert_eq!(lines(&open(&directory)), 201, "{lost}");
     }
 }
+
+/// The engine comes upon the place in the background, when it joins its own files.
+#[test]
+fn damage_that_stops_all_writes_is_found_at_the_next_opening() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    let h1 = host("h1");
+    let store = open(&directory);
+    for second in 0..3 {
+        let lines = vec![(second, logs(vec![line(&h1, second, "fine")]))];
+        feed(&store, &h1, 1 + second as u64, lines);
+        store.flush().unwrap();
+    }
+    let recent = store.0.tables.recent.folder().to_owned();
+    drop(store);
+    overwrite_values(&recent);
+    let store = open(&directory);
+    assert_eq!(store.set_aside(), None, "it opens");
+    let failed = (2..5_000).find_map(|half| {
+        // Around what is damaged, so that the engine must join the two.
+        let record = |seconds| Incoming::Other(logs(vec![line(&h1, seconds, "fine")]));
+        let batch = [(half * 2, 0), (half * 2 + 1, 10)];
+        let batch = batch.map(|(sequence, seconds)| (Sequence(sequence), record(seconds)));
+        let written = store.commit(&h1, EPOCH, batch.into(), at(20));
+        // It fails in the background, and the next write tells.
+        let _ = store.0.tables.recent.flush_soon();
+        written.err()
+    });
+    assert!(matches!(failed, Some(StoreError::Write(_))), "{failed:?}");
+    assert!(store.has_failed());
+    assert!(parent.path().join("store.suspect").exists());
+    drop(store);
+    let store = open(&directory);
+    assert!(store.set_aside().is_some());
+    feed(
+        &store,
+        &h1,
+        4,
+        vec![(10, logs(vec![line(&h1, 10, "fine")]))],
+    );
+    assert!(!store.has_failed());
+}

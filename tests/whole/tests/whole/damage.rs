@@ -64,7 +64,6 @@ fn an_agent_sets_a_damaged_journal_aside_and_goes_on() {
 #[test]
 fn a_collector_that_cannot_read_its_files_says_which_and_ends() {
     for (file, named) in [
-        ("store", "store"),
         ("desk.sqlite", "desk"),
         ("authority/authority.key", "authority"),
         ("addresses.toml", "addresses.toml"),
@@ -73,10 +72,7 @@ fn a_collector_that_cannot_read_its_files_says_which_and_ends() {
         house.admit("h1");
         house.stop();
         let path = house.data().join(file);
-        match path.is_dir() {
-            true => scribble(&path),
-            false => std::fs::write(&path, vec![0xa5; 8_192]).unwrap(),
-        }
+        std::fs::write(&path, vec![0xa5; 8_192]).unwrap();
         let before = std::fs::read_to_string(house.path("collector.log"))
             .unwrap()
             .len();
@@ -90,6 +86,41 @@ fn a_collector_that_cannot_read_its_files_says_which_and_ends() {
             "{file}: {said}"
         );
     }
+}
+
+#[test]
+fn a_collector_sets_a_damaged_store_aside_says_so_and_sees_again() {
+    let mut house = House::open();
+    let host = Host::join(&house, "h1");
+    until("lines", || {
+        host.log(b"before");
+        (lines(&house) > 0).then_some(())
+    });
+    house.stop();
+    scribble(&house.data().join("store"));
+    house.start();
+    until("lines after the damage", || {
+        host.log(b"after the damage");
+        let said = house.ask(&["logs", "h1"]).out;
+        said.contains("after the damage").then_some(())
+    });
+    let said = house.collector().said();
+    assert!(
+        said.contains("the store is damaged and was set aside"),
+        "{said}"
+    );
+    assert!(house.data().join("store.corrupt-1").is_dir());
+    assert_eq!(house.counter("firstlook_store_set_aside"), 1);
+    let told = || {
+        let status = house.ask_json("status", &["status"]);
+        let spots = status["blind_spots"].as_array().unwrap().clone();
+        let is_told = |spot: &serde_json::Value| {
+            spot["component"]["id"] == "host:h1"
+                && spot["text"].as_str().unwrap().contains("store.corrupt-1")
+        };
+        spots.iter().any(is_told).then_some(())
+    };
+    until("a blind spot", told);
 }
 
 #[test]
