@@ -117,8 +117,13 @@ impl Detector {
         let valid = |e: &&EdgeObservation| {
             is_own(host, &e.local) && e.interval_ms > 0 && !e.remote.is_unspecified()
         };
+        // Without its port an edge names nobody's listener.
+        let known = |e: &&EdgeObservation| e.port != 0;
         let own: Vec<&EdgeObservation> = seen.iter().filter(valid).collect();
         self.refusals.foreign += (seen.len() - own.len()) as u64;
+        let all = own.len();
+        let own: Vec<&EdgeObservation> = own.into_iter().filter(known).collect();
+        self.refusals.malformed += (all - own.len()) as u64;
         self.with(host, |host, config, refusals| {
             host.take_edges(&own, config, refusals)
         });

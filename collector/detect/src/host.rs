@@ -177,7 +177,7 @@ impl Host {
         let Some(newest) = self.newest else { return };
         let from = newest.minus(FORGOTTEN);
         self.filesystems.retain(|_, f| f.last() >= Some(from));
-        self.services.retain(|_, s| s.last() >= Some(from));
+        self.services.retain(|_, s| s.life().last() >= Some(from));
         self.units.retain(|_, u| u.last() >= from);
         self.network.forget_before(from);
         self.logs.forget_before(from);

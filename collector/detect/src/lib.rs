@@ -29,6 +29,7 @@ mod heartbeat;
 mod host;
 mod io;
 mod level;
+mod lifetime;
 mod listeners;
 mod logs;
 mod memory;

@@ -13,6 +13,7 @@ use firstlook_model::{
 };
 
 use crate::draft::{Finding, Health, Source};
+use crate::lifetime::Lifetime;
 use crate::own::is_own;
 use crate::words;
 use novelty::Novelty;
@@ -44,7 +45,7 @@ struct Log {
     refused: Surge,
     timeouts: Surge,
     novelty: Novelty,
-    last: Timestamp,
+    life: Lifetime,
 }
 
 /// All logs of one host.
@@ -120,13 +121,15 @@ impl Logs {
         self.components.iter().filter_map(of_one).collect()
     }
 
-    pub fn components(&self) -> impl Iterator<Item = &ComponentId> {
-        self.components.keys()
+    /// Who wrote, and from when to when.
+    pub fn lives(&self) -> impl Iterator<Item = (&ComponentId, &Lifetime)> {
+        self.components.iter().map(|(id, log)| (id, &log.life))
     }
 
     /// Forgets components that have not written since `from`.
     pub fn forget_before(&mut self, from: Timestamp) {
-        self.components.retain(|_, log| log.last >= from);
+        self.components
+            .retain(|_, log| log.life.last() >= Some(from));
     }
 
     pub fn stepped(&mut self) {
@@ -155,7 +158,7 @@ impl Log {
         templates: usize,
     ) -> u64 {
         let at = entry.time;
-        self.last = self.last.max(at);
+        self.life.seen(at);
         self.lines.add(at);
         let said = phrases.find(&entry.text);
         let kernel = entry.source == LogSource::Kernel;

@@ -7,7 +7,7 @@ pub struct Refusals {
     pub foreign: u64,
     /// Blocks whose schema is not known.
     pub unknown_schema: u64,
-    /// Blocks that do not fit their schema.
+    /// Blocks that do not fit their schema, edges without a port.
     pub malformed: u64,
     /// Blocks that came again, or far out of order.
     pub late: u64,

@@ -8,6 +8,7 @@ use firstlook_model::{ComponentId, Timestamp, signal::names};
 use crate::baseline::Baseline;
 use crate::context::Context;
 use crate::draft::{Finding, Health, Source};
+use crate::lifetime::Lifetime;
 use crate::plan::Row;
 use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
@@ -66,7 +67,7 @@ pub(crate) struct Service {
     usual_unread: Baseline,
     usual_close_wait: Baseline,
     waiting: Backlog,
-    last: Option<Timestamp>,
+    life: Lifetime,
 }
 
 impl Default for Service {
@@ -85,7 +86,7 @@ impl Default for Service {
             usual_unread: Baseline::NEW,
             usual_close_wait: Baseline::NEW,
             waiting: Backlog::default(),
-            last: None,
+            life: Lifetime::default(),
         }
     }
 }
@@ -93,7 +94,10 @@ impl Default for Service {
 impl Service {
     /// Takes one sample. Whether the kernel killed one of its processes for want of memory since the last.
     pub fn take(&mut self, at: Timestamp, row: &Row<'_>, warm: bool) -> bool {
-        self.last = self.last.max(Some(at));
+        // Of what is gone the schema tells for a while yet that nothing is seen.
+        if (0..SIGNALS.len()).any(|signal| row.get(signal).is_some()) {
+            self.life.seen(at);
+        }
         if let Some((used, secs)) = self.cpu.step(at, row.get(CPU)) {
             self.used.push(at, used, secs);
             self.usual_cpu.feed(used / secs, CPU_FLOOR);
@@ -202,7 +206,7 @@ impl Service {
     }
 
     pub fn health(&self, id: &ComponentId, coverage: f64) -> Vec<Health> {
-        let Some(last) = self.last else {
+        let Some(last) = self.life.last() else {
             return Vec::new();
         };
         let health = |family, text, signal| Health {
@@ -245,8 +249,8 @@ impl Service {
         attested
     }
 
-    pub fn last(&self) -> Option<Timestamp> {
-        self.last
+    pub fn life(&self) -> &Lifetime {
+        &self.life
     }
 
     /// The host's clock was set back: usual levels stay, times start anew.
@@ -256,7 +260,7 @@ impl Service {
         self.used.clear();
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);
-        self.last = None;
+        self.life.stepped();
     }
 }
 

@@ -174,7 +174,24 @@ impl Host {
         if blind { 0.5 } else { 0.9 }
     }
 
-    /// Every component of the host.
+    /// Services of which processes or lines were seen, and nothing any more for so long that they are forgotten.
+    fn forgotten(&self) -> BTreeSet<&ComponentId> {
+        let Some(newest) = self.newest else {
+            return BTreeSet::new();
+        };
+        let services = self.services.iter().map(|(id, s)| (id, s.life()));
+        let seen = || services.clone().chain(self.logs.lives());
+        let alive: BTreeSet<&ComponentId> = seen()
+            .filter(|(_, life)| !life.is_forgotten(newest))
+            .map(|(id, _)| id)
+            .collect();
+        seen()
+            .map(|(id, _)| id)
+            .filter(|id| id.kind() == ComponentKind::Service && !alive.contains(id))
+            .collect()
+    }
+
+    /// Every component of the host. Commands that ran for a while and ended are none for long.
     pub fn components(&self) -> BTreeSet<ComponentId> {
         let own = [
             ComponentId::host(self.id.clone()),
@@ -185,11 +202,12 @@ impl Host {
             .iter()
             .flat_map(|m| m.used_by.iter().chain([&m.component]));
         let mut all: BTreeSet<ComponentId> = own.into();
-        all.extend(self.others.iter().cloned());
+        let forgotten = self.forgotten();
+        let by_signs = self.others.iter().chain(self.services.keys());
+        let by_signs = by_signs.chain(self.logs.lives().map(|(id, _)| id));
+        all.extend(by_signs.filter(|id| !forgotten.contains(id)).cloned());
         all.extend(self.filesystems.keys().cloned());
-        all.extend(self.services.keys().cloned());
         all.extend(self.units.values().map(|u| u.component().clone()));
-        all.extend(self.logs.components().cloned());
         all.extend(self.network.interfaces().cloned());
         all.extend(self.listeners.owners().cloned());
         all.extend(mounted.cloned());

@@ -1,10 +1,13 @@
 //! Nothing is wrong, or nothing that is anybody's business.
 
 use firstlook_detect::Detector;
+use firstlook_model::signal::names;
 use firstlook_model::symptom::families;
-use firstlook_model::{ActiveState, ChangeKind, Severity};
+use firstlook_model::{
+    ActiveState, ChangeKind, MetricBlock, Record, Schema, Series, Severity, SignalKind, Unit,
+};
 
-use crate::world::{APP, DB, EDGE, Lcg, World};
+use crate::world::{APP, DB, EDGE, Lcg, World, id, service};
 
 #[test]
 fn ten_minutes_of_noise_show_nothing() {
@@ -229,10 +232,47 @@ fn a_replay_ends_where_the_live_run_did() {
     for id in world.hosts.iter().map(|h| h.id.clone()) {
         for (host, received, record) in world.journal.iter().filter(|(host, ..)| *host == id) {
             by_host.observe_record(host, *received, record);
-            if !matches!(record, firstlook_model::Record::Logs(_)) {
+            if !matches!(record, Record::Logs(_)) {
                 by_host.observe_record(host, *received, record);
             }
         }
     }
     assert_eq!(by_host.situation(world.now()).symptoms, live.symptoms);
+}
+
+#[test]
+fn a_command_that_ran_for_seconds_leaves_the_map_a_minute_later() {
+    let mut world = World::new();
+    world.run(90);
+    let (sort, tar) = (service("app1", "sort"), service("app1", "tar"));
+    let series = Series {
+        component: sort.clone(),
+        signal: names::SERVICE_PROCESSES.to_owned(),
+        unit: Unit::Count,
+        kind: SignalKind::Gauge,
+    };
+    let schema = Schema::new(vec![series]);
+    world.send(APP, Record::Schema(schema.clone()));
+    world.log(APP, "tar", Severity::Info, "packing");
+    for second in 0..20 {
+        world.run(1);
+        // Its series stays in the schema for a while after its end.
+        let processes = if second < 5 { 1.0 } else { f64::NAN };
+        let block = MetricBlock {
+            schema: schema.id(),
+            times: vec![world.own_time(APP)],
+            columns: vec![vec![processes]].try_into().unwrap(),
+        };
+        world.send(APP, Record::Metrics(block));
+    }
+    let known = |world: &World| {
+        let components = world.situation().components;
+        [&sort, &tar, &id("service:app1/app.service")].map(|id| components.contains(id))
+    };
+    assert_eq!(known(&world), [true, true, true]);
+    world.run(70);
+    assert_eq!(known(&world), [false, false, true]);
+    world.log(APP, "tar", Severity::Info, "packing");
+    world.run(2);
+    assert_eq!(known(&world), [false, true, true], "it ran again");
 }
