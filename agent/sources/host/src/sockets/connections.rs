@@ -33,16 +33,18 @@ pub(crate) struct EdgeKey {
 }
 
 impl EdgeKey {
-    fn of(owner: Option<Arc<str>>, direction: Direction, socket: &Socket) -> Self {
-        Self {
+    /// `None` where the port is not known: the kernel takes a refused call's away before it tells of its end.
+    fn of(owner: Option<Arc<str>>, direction: Direction, socket: &Socket) -> Option<Self> {
+        let port = match direction {
+            Direction::Inbound => socket.local.port,
+            Direction::Outbound => socket.remote.port,
+        };
+        (port != 0).then_some(Self {
             owner,
             direction,
             remote: socket.remote.address,
-            port: match direction {
-                Direction::Inbound => socket.local.port,
-                Direction::Outbound => socket.remote.port,
-            },
-        }
+            port,
+        })
     }
 }
 
@@ -108,6 +110,8 @@ impl Known {
 #[derive(Debug)]
 struct Tracked {
     direction: Direction,
+    /// The other end, while the kernel still knew it.
+    remote: End,
     owner: Ownership,
     fresh: bool,
     counted: TcpInfo,
@@ -168,7 +172,9 @@ impl Connections {
             if peer.is_some_and(|peer| *peer == tracked.owner || *peer == Ownership::Pending) {
                 continue;
             }
-            let key = EdgeKey::of(owner, tracked.direction, socket);
+            let Some(key) = EdgeKey::of(owner, tracked.direction, socket) else {
+                continue;
+            };
             let sum = sums.entry(key).or_default();
             sum.add_state(socket, tracked.direction);
             sum.opened(tracked.fresh);
@@ -223,8 +229,12 @@ impl Connections {
             return;
         }
         let known = Known::of(sums.keys().chain(self.edges.keys()));
-        for socket in dump.ended {
-            let tracked = self.table.remove(&socket.cookie);
+        for ended in dump.ended {
+            let tracked = self.table.remove(&ended.cookie);
+            let socket = &Socket {
+                remote: tracked.as_ref().map_or(ended.remote, |known| known.remote),
+                ..*ended
+            };
             let listening = dump.listeners.at(socket.local);
             let direction = match (&tracked, listening) {
                 (Some(tracked), _) => tracked.direction,
@@ -237,7 +247,8 @@ impl Connections {
                 (None, None) => None,
             };
             let owner = decided.or_else(|| known.caller(direction, socket));
-            let Some(key) = owner.map(|owner| EdgeKey::of(owner, direction, socket)) else {
+            let key = owner.and_then(|owner| EdgeKey::of(owner, direction, socket));
+            let Some(key) = key else {
                 self.unattributed += 1;
                 continue;
             };
@@ -264,6 +275,7 @@ impl Connections {
                 Some(_) if socket.state != state::SYN_SENT => Direction::Inbound,
                 _ => Direction::Outbound,
             },
+            remote: socket.remote,
             owner: Ownership::Pending,
             fresh: !first,
             counted: socket.tcp.filter(|_| first).unwrap_or_default(),

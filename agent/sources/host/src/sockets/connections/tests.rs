@@ -316,6 +316,39 @@ fn a_refused_call_opens_nothing_but_keeps_its_edge() {
     }
 }
 
+/// What the kernel tells of a call that was refused: it disconnected the socket first, and the port is gone.
+fn refused(cookie: u64) -> Socket {
+    Socket {
+        remote: end("10.0.0.3", 0),
+        ..outbound(cookie, TcpInfo::default())
+    }
+}
+
+#[test]
+fn a_refused_call_that_a_dump_saw_keeps_the_port_that_it_called() {
+    let mut bench = Bench::new();
+    bench.dump(&[]);
+    let calling = Socket {
+        state: state::SYN_SENT,
+        ..outbound(1, TcpInfo::default())
+    };
+    bench.dump(&[calling]);
+    bench.ended = vec![refused(1)];
+    let edges = bench.dump(&[]);
+    let ports: Vec<u16> = edges.iter().map(|(key, _)| key.port).collect();
+    assert_eq!(ports, [6379]);
+}
+
+#[test]
+fn a_refused_call_to_nobody_knows_which_port_is_counted_and_makes_no_edge() {
+    let mut bench = Bench::new();
+    bench.dump(&[]);
+    bench.ended = vec![refused(1)];
+    assert!(bench.dump(&[]).is_empty());
+    assert_eq!(bench.connections.unattributed(), 1);
+    assert!(bench.dump(&[refused(2)]).is_empty());
+}
+
 #[test]
 fn a_passing_connection_within_the_host_makes_no_edge_of_its_own() {
     let mut bench = Bench::new();
