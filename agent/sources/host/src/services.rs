@@ -53,7 +53,7 @@ pub(crate) static SIGNALS: [&str; 23] = [
 /// What is read of cgroups in turns is read of each service once in so many samples, or more seldom where
 /// there are many.
 pub(crate) const DETAIL_EVERY: u64 = 5;
-/// Services whose turn it may be in one sample: measured 60 µs each.
+/// Services whose turn it may be in one sample: each is up to nine files opened anew.
 const DETAIL_PER_SAMPLE: u64 = 20;
 /// Cgroup ids and memberships remembered; beyond, they are learnt anew within a minute.
 const REMEMBERED_LIMIT: usize = 10_000;

@@ -177,3 +177,37 @@ fn connections_beyond_the_budget_are_counted() {
     assert_eq!(sampler.sockets.len(), 1);
     assert!(sampler.beyond().0 >= 1);
 }
+
+#[test]
+fn ports_that_wait_until_they_can_be_used_again_are_counted_where_there_are_many() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..20 {
+        let near = TcpStream::connect(address).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        // Whoever closes first waits.
+        drop(near);
+        assert_eq!(far.read(&mut [0; 1]).unwrap(), 0);
+    }
+    let (services, processes) = table();
+    let range = crate::sockstat::parse_range(b"1 65535").unwrap();
+    let used = |time_wait| {
+        let mut sampler = sampler();
+        sampler.set_ports(Some(range), Some(time_wait));
+        let second = Duration::from_secs(1);
+        sampler.sample(Timestamp::from_secs(1), second, &services, &processes);
+        let used = sampler.take_ports_used();
+        assert_eq!(sampler.take_ports_used(), None, "taken once");
+        used.unwrap()
+    };
+    assert!(used(65_535) >= 20, "{} of 20", used(65_535));
+
+    let mut unknown = sampler();
+    let second = Duration::from_secs(1);
+    unknown.sample(Timestamp::from_secs(1), second, &services, &processes);
+    assert_eq!(
+        unknown.take_ports_used(),
+        None,
+        "without a range nothing is counted"
+    );
+}
