@@ -106,20 +106,6 @@ fn authority(collector: &str) -> Option<String> {
     fits.then(|| format!("{}:{port}", authority.host()))
 }
 
-/// An error with its causes, outermost first, each said once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use firstlook_model::{HostId, InvalidId};
 use firstlook_proto::wire;
 use firstlook_proto::wire::enrolment_client::EnrolmentClient;
+use firstlook_runtime::telemetry::chain;
 use rcgen::{CertificateParams, KeyPair};
 use ring::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
@@ -14,7 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::connect::{self, ConnectError, chain};
+use crate::connect::{self, ConnectError};
 use crate::identity::{Identity, IdentityError};
 use crate::pin::pinned_config;
 

@@ -11,6 +11,7 @@ use firstlook_proto::wire;
 use firstlook_proto::wire::agent_client::AgentClient;
 use firstlook_proto::wire::agent_message::Kind as Say;
 use firstlook_runtime::backoff::random_share;
+use firstlook_runtime::telemetry::chain;
 use firstlook_runtime::{Backoff, clock};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
@@ -18,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::connect::{self, chain};
+use crate::connect;
 use crate::enrol::{JoinError, renew};
 use crate::identity::Identity;
 use crate::session::{RequestHandler, Session, SessionError};
