@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
 use firstlook_pipeline::{Pipeline, PipelineConfig};
-use firstlook_runtime::{Ended, Supervisor, notify, signalled};
+use firstlook_runtime::{Ended, Signals, Supervisor, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
@@ -50,11 +50,11 @@ impl Checkpoints for Positions {
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until one of `signals`.
 ///
 /// # Errors
 /// When the agent cannot begin, or a part of it ended by itself.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let mut identity = Identity::load(&config.state_dir)?;
     if let Some(collector) = &config.collector {
         identity.collector.clone_from(collector);
@@ -66,9 +66,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new(stop.clone());
     let signal_stop = stop.clone();
     supervisor.spawn("signals", async move {
-        if let Err(error) = signalled().await {
-            tracing::error!(%error, "signals cannot be received");
-        }
+        signals.received().await;
         signal_stop.cancel();
     });
     let Some(journal) = open_journal(&config.state_dir, budget, &stop).await else {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use firstlook_model::HostId;
+use firstlook_runtime::Signals;
 use firstlook_uplink::{JoinError, JoinRequest};
 
 use crate::config::{Config, DEFAULT_CONFIG, DEFAULT_STATE_DIR};
@@ -134,6 +135,8 @@ fn own_name() -> anyhow::Result<HostId> {
 }
 
 async fn run(config: Option<PathBuf>, state_dir: Option<PathBuf>) -> anyhow::Result<()> {
+    // First: what is asked from here on ends cleanly.
+    let signals = Signals::install().context("signals cannot be received")?;
     let mut settings = match config {
         Some(path) => Config::read(&path)?,
         None => Config::read_default(DEFAULT_CONFIG.as_ref())?,
@@ -141,5 +144,5 @@ async fn run(config: Option<PathBuf>, state_dir: Option<PathBuf>) -> anyhow::Res
     if let Some(dir) = state_dir {
         settings.state_dir = dir;
     }
-    app::run(settings).await
+    app::run(settings, signals).await
 }

@@ -127,6 +127,13 @@ impl Spool {
             self.pipeline.push(Observation::Losses(dropped));
         }
         let now = clock::now();
+        let set_aside = self.journal.take_set_aside();
+        if !set_aside.is_empty() {
+            // How many records waited there, nobody can tell: a journal counts as one.
+            let count = set_aside.len() as u64;
+            let lost = loss("journal", "damaged-and-set-aside", count, 0, now);
+            self.pipeline.push(Observation::Losses(vec![lost]));
+        }
         let reported = self.journal.shed().unwrap_or_default();
         if !reported.is_empty() {
             self.pipeline

@@ -18,7 +18,7 @@ use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
 use firstlook_query::{Access, QueryService, View};
-use firstlook_runtime::{Ended, Supervisor, clock, notify, signalled};
+use firstlook_runtime::{Ended, Signals, Supervisor, clock, notify};
 use firstlook_store::{Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -52,6 +52,8 @@ const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 /// # Errors
 /// When the collector cannot begin, or a part of it ended by itself.
 pub async fn run(options: RunOptions) -> anyhow::Result<()> {
+    // First: an opening of the store that is asked to end returns, and is not counted as one that did not.
+    let signals = Signals::install().context("signals cannot be received")?;
     let home = Home::open(&options.data_dir, &options.address)?;
     let agents = bind(options.listen, "--listen").await?;
     let responders = bind(options.query_listen, "--query-listen").await?;
@@ -159,9 +161,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     supervisor.spawn("housekeeping", housekeeping::run(store, desk, stop.clone()));
     supervisor.spawn("signals", async move {
-        if let Err(error) = signalled().await {
-            tracing::error!(%error, "signals cannot be received");
-        }
+        signals.received().await;
         stop.cancel();
     });
     tracing::info!(agents = %options.listen, responders = %options.query_listen, "collector runs");

@@ -109,3 +109,27 @@ async fn what_the_journal_shed_is_reported_once() {
     );
     assert!(journal.shed().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_journal_that_was_set_aside_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(journal(dir.path(), 1 << 20));
+    std::fs::write(dir.path().join("journal.opening"), "...").unwrap();
+    let journal = journal(dir.path(), 1 << 20);
+    let (_source, mut spool) = spool(&journal);
+    spool.flush().await;
+    spool.flush().await;
+    let losses: Vec<_> = records(&journal)
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Losses(losses) => Some(losses),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let told: Vec<_> = losses
+        .iter()
+        .map(|loss| (loss.source.as_str(), loss.reason.as_str(), loss.count))
+        .collect();
+    assert_eq!(told, [("journal", "damaged-and-set-aside", 1)]);
+}

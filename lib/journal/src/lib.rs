@@ -74,7 +74,8 @@ pub type Position = (String, Vec<u8>);
 pub struct Opened {
     /// The journal.
     pub journal: Journal,
-    /// Where a damaged predecessor was set aside. Its records are lost to the collector.
+    /// Where a damaged predecessor was set aside. Its records are lost to the collector;
+    /// [`Journal::take_set_aside`] tells it too.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -88,6 +89,8 @@ struct Slot {
     epoch: Epoch,
     /// `None` after the engine failed, until the next call.
     state: Option<State>,
+    /// Damaged predecessors that nobody was told of.
+    set_aside: Vec<PathBuf>,
 }
 
 impl Journal {
@@ -104,6 +107,7 @@ impl Journal {
             config,
             epoch,
             state: Some(state),
+            set_aside: set_aside.iter().cloned().collect(),
         };
         Ok(Opened {
             journal: Self(Arc::new(Mutex::new(slot))),
@@ -212,6 +216,11 @@ impl Journal {
         self.slot().with(|state| Ok(state.shed().clone()))
     }
 
+    /// Where damaged journals were set aside, at the opening or since, and not yet told: to be reported as lost.
+    pub fn take_set_aside(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.slot().set_aside)
+    }
+
     /// Bytes of records waiting. 0 while the engine is down.
     pub fn bytes(&self) -> u64 {
         self.slot().state.as_ref().map_or(0, State::bytes)
@@ -233,8 +242,9 @@ impl Slot {
         let mut state = match self.state.take() {
             Some(state) => state,
             None => {
-                let (state, _) = open(&self.folder, self.config)?;
+                let (state, set_aside) = open(&self.folder, self.config)?;
                 self.epoch = state.epoch();
+                self.set_aside.extend(set_aside);
                 state
             }
         };

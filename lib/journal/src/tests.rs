@@ -200,7 +200,13 @@ fn an_alien_folder_is_set_aside_and_a_new_epoch_begins() {
         std::fs::write(file, b"this is not what the engine wrote").unwrap();
     }
     let opened = Journal::open(&folder, JournalConfig::default()).unwrap();
-    assert!(opened.set_aside.is_some_and(|path| path.exists()));
+    let aside = opened.set_aside.unwrap();
+    assert!(aside.exists());
+    assert_eq!(opened.journal.take_set_aside(), [aside]);
+    assert!(
+        opened.journal.take_set_aside().is_empty(),
+        "it is told once"
+    );
     assert_ne!(opened.journal.epoch(), first);
 }
 
@@ -321,7 +327,13 @@ fn what_ends_the_process_again_and_again_is_set_aside() {
     assert!(!mark.exists());
     std::fs::write(&mark, "...").unwrap();
     let opened = Journal::open(&folder, JournalConfig::default()).unwrap();
-    assert!(opened.set_aside.is_some_and(|path| path.exists()));
+    let aside = opened.set_aside.unwrap();
+    assert!(aside.exists());
+    assert_eq!(opened.journal.take_set_aside(), [aside]);
+    assert!(
+        opened.journal.take_set_aside().is_empty(),
+        "it is told once"
+    );
     assert_ne!(opened.journal.epoch(), first);
     assert!(!mark.exists());
 }

@@ -10,4 +10,4 @@ pub mod supervise;
 pub mod telemetry;
 
 pub use backoff::Backoff;
-pub use supervise::{Ended, Supervisor, signalled};
+pub use supervise::{Ended, Signals, Supervisor};

@@ -55,7 +55,7 @@ impl Host {
         self.agent = Some(agent);
     }
 
-    /// Waits until the agent has begun a session: from then on it takes signals.
+    /// Waits until the agent has begun a session.
     pub fn settled(&mut self) {
         let before = self.sessions;
         let agent = self.agent();

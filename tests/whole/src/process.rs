@@ -52,9 +52,14 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Sends SIGTERM.
+    pub fn ask_to_end(&mut self) {
+        self.signal(Signal::TERM);
+    }
+
     /// Sends SIGTERM and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
+        self.ask_to_end();
         self.ended()
     }
 

@@ -44,6 +44,10 @@ fn an_agent_sets_a_damaged_journal_aside_and_goes_on() {
             .then_some(())
     });
     assert!(host.state_dir().join("journal.corrupt-1").is_dir());
+    until("the loss", || {
+        let hosts = house.ask(&["hosts", "h1"]).out;
+        hosts.contains("damaged-and-set-aside").then_some(())
+    });
     assert!(
         host.agent()
             .said()

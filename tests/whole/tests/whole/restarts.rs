@@ -1,6 +1,12 @@
 //! Restarts of either side, kindly or not: every line of a log is shown once.
 
-use firstlook_whole::{Host, House, until};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+
+use firstlook_whole::binaries::program;
+use firstlook_whole::{Host, House, Process, until};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 
 /// Numbers of the lines that the collector has, as they are shown.
 fn shown(house: &House) -> Vec<u64> {
@@ -99,4 +105,27 @@ fn no_line_is_lost_or_doubled_when_the_collector_restarts() {
         counting.write(15);
     }
     counting.assert_complete(&house);
+}
+
+/// Its configuration comes through a pipe: while it reads that, it has begun and done nothing else.
+#[test]
+fn an_agent_that_is_asked_to_end_in_its_first_moments_ends_well() {
+    let house = House::open();
+    house.admit("h1");
+    let pipe = house.path("agent.toml");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let mut command = Command::new(program("firstlook-agent"));
+    command.arg("run").arg("--config").arg(&pipe);
+    command.arg("--state-dir").arg(house.path("h1"));
+    let mut agent = Process::start(&mut command, &house.path("agent.out"));
+    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    let configuration = until("an agent that reads", || {
+        let mut options = File::options();
+        options.write(true).custom_flags(nonblock);
+        options.open(&pipe).ok()
+    });
+    agent.ask_to_end();
+    drop(configuration);
+    let ended = agent.ended();
+    assert!(ended.success(), "{ended}: {}", agent.said());
 }
