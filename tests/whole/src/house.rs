@@ -39,6 +39,7 @@ pub struct House {
     responders: u16,
     collector: Option<Process>,
     disk: Option<SmallDisk>,
+    options: Vec<String>,
 }
 
 impl House {
@@ -51,6 +52,7 @@ impl House {
             responders: free_port(),
             collector: None,
             disk: None,
+            options: Vec::new(),
         }
     }
 
@@ -65,6 +67,14 @@ impl House {
     pub fn on_small_disk(mib: u32) -> Self {
         let mut house = Self::empty();
         house.disk = Some(SmallDisk::over(&house.path("data"), mib));
+        house.start();
+        house
+    }
+
+    /// A collector that runs with further options.
+    pub fn with_options(options: &[&str]) -> Self {
+        let mut house = Self::empty();
+        house.options = options.iter().map(|option| (*option).to_owned()).collect();
         house.start();
         house
     }
@@ -101,6 +111,7 @@ impl House {
         command.arg("run").arg("--data-dir").arg(self.path("data"));
         command.args(["--listen", &format!("127.0.0.1:{}", self.agents)]);
         command.args(["--query-listen", &format!("127.0.0.1:{}", self.responders)]);
+        command.args(&self.options);
         if let Some(disk) = &self.disk {
             command = disk.within(&command);
         }

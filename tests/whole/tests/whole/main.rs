@@ -6,6 +6,7 @@
 
 mod damage;
 mod exactly_once;
+mod forward;
 mod full_disk;
 mod join;
 mod names;
