@@ -121,7 +121,8 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         contains: Option<String>,
         /// At most this many lines, the newest
-        #[arg(long, short = 'n', default_value_t = 200, value_name = "N")]
+        #[arg(long, short = 'n', default_value_t = 200, value_name = "N",
+              value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
         span: Span,

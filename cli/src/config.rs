@@ -54,11 +54,23 @@ impl Target {
             })?;
         let collector = global.collector.clone().or(file.collector);
         let collector = collector.unwrap_or_else(|| DEFAULT_COLLECTOR.to_owned());
+        check_scheme(&collector)?;
         Ok(Self {
             collector,
             credentials,
             token: global.token.clone(),
         })
+    }
+}
+
+/// Anything but https would be asked in the clear, and a bearer token be said to whoever listens.
+fn check_scheme(collector: &str) -> Result<(), Failure> {
+    let scheme = collector.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "the collector's address {collector:?} does not begin with https://"
+        ))),
     }
 }
 
@@ -88,6 +100,17 @@ fn read(path: &Path) -> Result<File, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_collector_is_asked_over_tls_only() {
+        for good in ["https://c1:9444", "HTTPS://192.0.2.1:9444"] {
+            assert_eq!(check_scheme(good), Ok(()));
+        }
+        for bad in ["http://c1:9444", "c1:9444", "ftp://c1", "", "https:/c1"] {
+            let refused = check_scheme(bad).unwrap_err();
+            assert!(refused.message.contains("https://"), "{refused:?}");
+        }
+    }
 
     #[test]
     fn an_unknown_key_is_named() {

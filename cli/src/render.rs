@@ -4,5 +4,5 @@ pub mod incident;
 pub mod text;
 pub mod time;
 
-pub use text::{Style, Tone, escape, table, wrap};
+pub use text::{Style, Tone, counted, escape, table, wrap};
 pub use time::{age, clock, span};

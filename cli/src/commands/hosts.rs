@@ -8,7 +8,7 @@ use super::Context;
 use crate::Answer;
 use crate::exit::{Exit, Failure};
 use crate::json;
-use crate::render::{Tone, age, escape, span, table, wrap};
+use crate::render::{Tone, age, counted, escape, span, table, wrap};
 
 /// A host, checked.
 struct Host {
@@ -133,7 +133,7 @@ fn list(context: &Context, hosts: &[Host], now: Timestamp) -> String {
             if blind == 0 {
                 "-".to_owned()
             } else {
-                format!("{blind} sources")
+                counted(blind as u64, "source")
             },
         ]);
     }

@@ -88,7 +88,7 @@ fn screen(context: &Context, lines: &[LogEntry], left_out: u64) -> String {
     }
     let mut out = String::new();
     if left_out > 0 {
-        let note = format!("{left_out} older lines are left out: --limit shows more");
+        let note = "older lines are left out: --limit shows more".to_owned();
         out.push_str(&format!("{}\n", context.style.paint(Tone::Faint, &note)));
     }
     for entry in lines {

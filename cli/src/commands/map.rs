@@ -9,7 +9,7 @@ use crate::Answer;
 use crate::args::Span;
 use crate::exit::{Exit, Failure};
 use crate::json;
-use crate::render::{Style, Tone, age, escape, wrap};
+use crate::render::{Style, Tone, age, counted, escape, wrap};
 use crate::when;
 
 struct Component {
@@ -48,6 +48,13 @@ pub async fn run(
         .collect();
     if about.is_some() && components.is_empty() && edges.is_empty() {
         let message = "no such component: `firstlook map --all` lists them".to_owned();
+        return Err(Failure {
+            exit: Exit::NotFound,
+            message,
+        });
+    }
+    if let (Some(to), true) = (&to, edges.is_empty()) {
+        let message = format!("no dependency on {to} was seen in this range");
         return Err(Failure {
             exit: Exit::NotFound,
             message,
@@ -111,6 +118,9 @@ fn screen(
     style: Style,
     everything: bool,
 ) -> String {
+    if components.is_empty() {
+        return "no component is known: no host has reported\n".to_owned();
+    }
     let mut out = String::new();
     let trouble: Vec<_> = components
         .iter()
@@ -136,7 +146,8 @@ fn screen(
         ));
     }
     if !show_fine && fine > 0 {
-        out.push_str(&format!("{fine} components are fine: --all shows them\n"));
+        let fine = counted(fine as u64, "component");
+        out.push_str(&format!("{fine} fine: --all shows them\n"));
     }
     let touches = |c: &ComponentId| trouble.iter().any(|t| &t.id == c);
     let shown: Vec<_> = edges
@@ -174,7 +185,7 @@ fn fare(edge: &Edge, now: Timestamp) -> String {
 }
 
 fn numbers(s: &EdgeStats) -> String {
-    let mut parts = vec![format!("{} connections", s.established)];
+    let mut parts = vec![counted(u64::from(s.established), "connection")];
     if s.opened > 0 {
         parts.push(format!("{} new", s.opened));
     }
@@ -188,7 +199,8 @@ fn numbers(s: &EdgeStats) -> String {
         ));
     }
     if s.syn_sent > 0 {
-        parts.push(format!("{} attempts unanswered", s.syn_sent));
+        let attempts = counted(u64::from(s.syn_sent), "attempt");
+        parts.push(format!("{attempts} unanswered"));
     }
     if s.stalled_ms > 1_000 {
         parts.push(format!("silent for {:.1} s", s.stalled_ms as f64 / 1e3));

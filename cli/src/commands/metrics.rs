@@ -10,7 +10,7 @@ use crate::Answer;
 use crate::args::Span;
 use crate::exit::{Exit, Failure};
 use crate::json;
-use crate::render::{Tone, clock, escape, table};
+use crate::render::{Tone, clock, escape, table, wrap};
 use crate::when;
 
 /// Columns of a chart; each is the mean of its share of the range.
@@ -140,15 +140,16 @@ fn chart(context: &Context, series: &Series) -> String {
         });
     out.push_str(&format!("  {}\n", bars(&points, low, high)));
     let value = |v: f64| format!("{}{per}", show(v, series.unit));
-    out.push_str(&format!(
-        "  {} to {}: first {}, last {}, lowest {}, highest {}\n",
+    let summary = format!(
+        "{} to {}: first {}, last {}, lowest {}, highest {}",
         clock(first.0, context.now),
         clock(last.0, context.now),
         value(first.1),
         value(last.1),
         value(low),
         value(high)
-    ));
+    );
+    out.push_str(&format!("  {}\n", wrap(&summary, 2)));
     out
 }
 

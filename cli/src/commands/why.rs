@@ -40,16 +40,20 @@ pub async fn run(
                 }
             })?;
         let fact = (*fact).clone();
-        return open::run(context, fact).await;
+        let Answer { text, .. } = open::run(context, fact).await?;
+        return Ok(Answer::with_exit(text, exit(&incident, check)));
     }
     let text = if context.json {
         json::document("why", json::incident(&incident))?
     } else {
         screen(&incident, context.now, context.style)
     };
-    let found = check && incident.state == IncidentState::Open;
-    Ok(Answer::with_exit(
-        text,
-        if found { Exit::Findings } else { Exit::Done },
-    ))
+    Ok(Answer::with_exit(text, exit(&incident, check)))
+}
+
+fn exit(incident: &Incident, check: bool) -> Exit {
+    match check && incident.state == IncidentState::Open {
+        true => Exit::Findings,
+        false => Exit::Done,
+    }
 }

@@ -88,6 +88,12 @@ pub fn wrap(text: &str, indent: usize) -> String {
     out
 }
 
+/// A number of things: `1 source`, `2 sources`.
+pub fn counted(number: u64, thing: &str) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{many}")
+}
+
 /// Lines of left-aligned columns, two spaces apart, without trailing spaces. The last column is not padded
 /// and wraps within [`WIDTH`].
 pub fn table(rows: &[Vec<String>]) -> String {

@@ -85,10 +85,16 @@ impl<O: Office> QueryService<O> {
         if known.iter().any(|c| c.host_id() == Some(&host)) {
             return Ok(about);
         }
+        self.joined(host).await?;
+        Ok(about)
+    }
+
+    /// Refuses a host that never joined.
+    async fn joined(&self, host: HostId) -> Result<(), Status> {
         let wanted = host.clone();
         let joined = move |rows: Vec<HostRow>| rows.iter().any(|row| row.host == wanted);
         match self.ask(move |office| office.hosts().map(joined)).await? {
-            true => Ok(about),
+            true => Ok(()),
             false => Err(Status::not_found(format!(
                 "no host named {host}: `firstlook hosts` lists them"
             ))),
@@ -417,6 +423,9 @@ impl<O: Office> Query for QueryService<O> {
     ) -> Result<Response<wire::ListSnapshotsReply>, Status> {
         self.access.responder(&request)?;
         let wanted = request.into_inner().host;
+        if !wanted.is_empty() {
+            self.joined(host(wanted.clone())?).await?;
+        }
         let rows = self.ask(|office| office.snapshots()).await?;
         let fits = |row: &&SnapshotRow| wanted.is_empty() || row.manifest.host.as_str() == wanted;
         let snapshots = rows.iter().filter(fits).map(snapshot_view).collect();

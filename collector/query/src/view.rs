@@ -104,7 +104,7 @@ impl View {
         if measured(component) {
             return (wire::Health::Fine, blind.unwrap_or_default());
         }
-        let nothing = || "nothing was measured lately".to_owned();
+        let nothing = || "nothing was measured lately that would show a fault".to_owned();
         (wire::Health::CannotSee, blind.unwrap_or_else(nothing))
     }
 }

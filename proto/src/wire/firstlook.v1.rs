@@ -1684,7 +1684,7 @@ pub struct LogsRequest {
 pub struct LogsReply {
     #[prost(message, repeated, tag = "1")]
     pub lines: ::prost::alloc::vec::Vec<LogLine>,
-    /// Lines that matched but were over the limit.
+    /// Not 0: older lines matched and were over the limit. How many is not counted.
     #[prost(uint64, tag = "2")]
     pub left_out: u64,
 }

@@ -55,3 +55,49 @@ fn a_service_that_only_old_logs_know_is_found_by_its_label() {
         assert_eq!((said.code, &*said.out), (code, ""), "{args:?} {}", said.err);
     }
 }
+
+#[test]
+fn what_is_asked_of_nobody_or_in_the_clear_is_refused() {
+    let house = House::open();
+    let puppet = Puppet::join(&house, "h1");
+    puppet.see(&inventory("h1"));
+    until("a component", || {
+        house
+            .ask(&["map", "h1"])
+            .out
+            .contains("host:h1")
+            .then_some(())
+    });
+    for (args, code, why) in [
+        (
+            &["map", "--to", "h1/nobody"][..],
+            3,
+            "no dependency on h1/nobody",
+        ),
+        (&["snapshot", "list", "nobody"], 3, "no host named nobody"),
+        (&["snapshot", "list", "NO HOST"], 2, "host name"),
+        (&["logs", "-n", "0"], 2, "1..=4294967295"),
+        (&["logs", "--since", "soon"], 2, "cannot read the time"),
+        (
+            &["logs", "--since", "1h", "--until", "2h"],
+            2,
+            "is not before",
+        ),
+        (
+            &["--collector", "http://127.0.0.1:1", "status"],
+            2,
+            "https://",
+        ),
+        (
+            &["--collector", "https://127.0.0.1:1", "status"],
+            7,
+            "cannot reach",
+        ),
+        (&["--token", "guess", "status"], 4, "a bearer token"),
+    ] {
+        let said = house.ask(args);
+        assert_eq!((said.code, &*said.out), (code, ""), "{args:?} {}", said.err);
+        assert!(said.err.contains(why), "{args:?} {}", said.err);
+    }
+    assert_eq!(house.ask(&["snapshot", "list", "h1"]).code, 0);
+}

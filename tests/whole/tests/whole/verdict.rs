@@ -56,7 +56,15 @@ fn a_quiet_host_is_quiet_and_a_failed_service_is_named() {
         evidence["weight_db"].as_f64().unwrap() > 0.0 && evidence["text"].is_string(),
         "{evidence}"
     );
-    assert_eq!(house.ask(&["why", "--check"]).code, 6);
+    for (args, code) in [
+        (&["why", "--check"][..], 6),
+        (&["why", "--open", "1", "--check"], 6),
+        (&["why", "--open", "1"], 0),
+        (&["why", "--open", "0"], 3),
+    ] {
+        let said = house.ask(args);
+        assert_eq!(said.code, code, "{args:?} {}", said.err);
+    }
 
     let incident = why["incident"].as_str().unwrap();
     house.kill();
