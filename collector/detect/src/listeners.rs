@@ -76,12 +76,13 @@ impl Listeners {
         refused
     }
 
-    /// Who listens, or last listened, on an address and port. One that still does comes first.
+    /// Who listens, or last listened, on an address and port. One that still does comes first, then one on just
+    /// this address: containers have addresses of their own beside what listens on every address of the host.
     pub fn owner(&self, address: IpAddr, port: u16) -> Option<&ComponentId> {
         let fits = |bound: &IpAddr| bound.is_unspecified() || *bound == address.to_canonical();
         let of_port = self.of_port(port).filter(|((_, bound), _)| fits(bound));
         of_port
-            .max_by_key(|(_, p)| (p.gone.is_none(), p.last))
+            .max_by_key(|((_, bound), p)| (p.gone.is_none(), !bound.is_unspecified(), p.last))
             .map(|(_, p)| &p.component)
     }
 

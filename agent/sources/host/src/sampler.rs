@@ -241,7 +241,7 @@ impl HostSampler {
             booted: Timestamp::from_secs(booted),
             cores: cpu.cores,
             memory_bytes: self.memory.total(),
-            addresses: self.addresses.clone().unwrap_or_default(),
+            addresses: self.sockets.addresses().to_vec(),
             listeners: self.sockets.listeners(),
             mounts: inventory::mounts(&self.host, &self.mounts, &self.users),
             blind: self.blind(),

@@ -1,5 +1,5 @@
-//! TCP sockets of this network namespace, by sock_diag: listeners each second, connections at an interval
-//! that stretches with their cost, rolled up into edges and into what each service's sockets show.
+//! TCP sockets, by sock_diag: listeners each second, connections and what other network namespaces have at an
+//! interval that stretches with their cost, rolled up into edges and into what each service's sockets show.
 //!
 //! Whose a socket is: of a connection to a listener, the listener's owner; else the cgroup that the kernel
 //! names, where it is a unit's; else the process that holds it, by a bounded walk for new sockets only.
@@ -11,9 +11,12 @@ pub(crate) mod connections;
 pub(crate) mod endings;
 pub(crate) mod listeners;
 pub(crate) mod message;
+mod nat;
 pub(crate) mod owners;
 pub(crate) mod ports;
+mod spaces;
 pub(crate) mod sum;
+mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,9 +34,11 @@ use crate::sockstat::PortRange;
 use connections::{Connections, Dump};
 use endings::Endings;
 use listeners::Listeners;
-use message::Socket;
+use message::{Socket, state};
+use nat::Nat;
 use owners::Owners;
 use ports::PortUse;
+use spaces::Spaces;
 
 /// Whose a socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +73,21 @@ pub(crate) struct SocketSampler {
     endings: Endings,
     endings_missed: bool,
     owners: Owners,
+    spaces: Spaces,
+    nat: Nat,
     sockets: Vec<Socket>,
+    /// Listeners of other network namespaces, as last seen.
+    elsewhere: Vec<Socket>,
     beyond: u64,
     malformed: u64,
     due: Duration,
     last: Option<Duration>,
     by_connection: SocketTallies,
+    /// The host's own, then those of its other network namespaces.
     addresses: Vec<IpAddr>,
+    own_addresses: Vec<IpAddr>,
+    addresses_elsewhere: Vec<IpAddr>,
+    cost_elsewhere: Duration,
     /// Ports for callers, and connections in TIME-WAIT now.
     ports: Option<(PortRange, Option<u64>)>,
     ports_used: Option<u64>,
@@ -92,13 +105,19 @@ impl SocketSampler {
             endings: Endings::new(limits.endings),
             endings_missed: false,
             owners: Owners::new(roots.proc.clone()),
+            spaces: Spaces::new(roots.proc.clone()),
+            nat: Nat::new(roots.net("nf_conntrack")),
             sockets: Vec::new(),
+            elsewhere: Vec::new(),
             beyond: 0,
             malformed: 0,
             due: Duration::ZERO,
             last: None,
             by_connection: SocketTallies::new(),
             addresses: Vec::new(),
+            own_addresses: Vec::new(),
+            addresses_elsewhere: Vec::new(),
+            cost_elsewhere: Duration::ZERO,
             ports: None,
             ports_used: None,
             error: None,
@@ -126,6 +145,7 @@ impl SocketSampler {
         let edges = match self.dump(message::CONNECTIONS) {
             Ok(()) => {
                 self.ports_used = self.count_ports();
+                self.look_elsewhere(monotonic, processes);
                 self.take_connections(now, monotonic, services, processes)
             }
             Err(error) => {
@@ -133,7 +153,7 @@ impl SocketSampler {
                 None
             }
         };
-        let cost = thread_cpu().saturating_sub(began);
+        let cost = thread_cpu().saturating_sub(began) + std::mem::take(&mut self.cost_elsewhere);
         self.due = monotonic + self.interval(cost);
         edges
     }
@@ -176,6 +196,32 @@ impl SocketSampler {
         Ok(())
     }
 
+    /// Adds the connections of other network namespaces to the dump in hand, and undoes what was translated.
+    fn look_elsewhere(&mut self, monotonic: Duration, processes: &Processes) {
+        self.spaces.find(processes);
+        let room = self.limits.sockets.saturating_sub(self.sockets.len());
+        let mut found = self.spaces.look(room);
+        self.beyond += found.beyond;
+        self.malformed += found.malformed;
+        self.cost_elsewhere = found.cost;
+        let listening = |socket: &mut Socket| socket.state == state::LISTEN;
+        self.elsewhere = found.sockets.extract_if(.., listening).collect();
+        self.sockets.append(&mut found.sockets);
+        if self.addresses_elsewhere != found.addresses {
+            self.addresses_elsewhere = found.addresses;
+            self.join_addresses();
+        }
+        self.nat.read(monotonic);
+        for socket in &mut self.sockets {
+            self.nat.translate(socket, &self.addresses);
+        }
+    }
+
+    fn join_addresses(&mut self) {
+        let both = [&self.own_addresses[..], &self.addresses_elsewhere];
+        self.addresses = both.concat();
+    }
+
     /// Counts the ports that calls to one place take: those of the dump in hand, and where there is much of it
     /// also what waits in TIME-WAIT.
     fn count_ports(&mut self) -> Option<u64> {
@@ -202,6 +248,7 @@ impl SocketSampler {
     fn take_listeners(&mut self, now: Duration, services: &Services, processes: &Processes) {
         let owners = &mut self.owners;
         let resolve = |socket: &Socket| resolve(socket, services, owners);
+        self.sockets.extend(&self.elsewhere);
         self.listeners.update(&self.sockets, now, resolve);
         self.owners.step(processes, self.limits.descriptor_walk);
     }
@@ -216,7 +263,7 @@ impl SocketSampler {
         let owners = &mut self.owners;
         // Asked for first, looked for once, and taken when found: most are known within the same dump.
         let undecided = self.sockets.iter().filter(|socket| {
-            !self.connections.decided(socket) && self.listeners.at(socket.local).is_none()
+            !self.connections.decided(socket) && self.listeners.of(socket).is_none()
         });
         for socket in undecided {
             if by_cgroup(socket, services).is_none() && socket.inode != 0 {
@@ -225,7 +272,10 @@ impl SocketSampler {
         }
         owners.step(processes, self.limits.descriptor_walk);
         self.by_connection.clear();
-        let (ended, missed) = self.endings.take();
+        let (mut ended, missed) = self.endings.take();
+        for socket in &mut ended {
+            self.nat.translate(socket, &self.addresses);
+        }
         self.endings_missed = missed;
         let dump = Dump {
             sockets: &self.sockets,
@@ -263,7 +313,13 @@ impl SocketSampler {
 
     /// The host's own addresses: a connection to one of them has both ends here.
     pub(crate) fn set_addresses(&mut self, addresses: &[IpAddr]) {
-        self.addresses = addresses.to_vec();
+        self.own_addresses = addresses.to_vec();
+        self.join_addresses();
+    }
+
+    /// Addresses of the host, in all of its network namespaces.
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 
     /// Ports that the kernel hands out to callers, and connections in TIME-WAIT, for the next dump.
@@ -276,14 +332,23 @@ impl SocketSampler {
         self.ports_used.take()
     }
 
-    /// Listening sockets in order, each with its owner; at most as many as the budget says.
+    /// Listening sockets in order, each with its owner, and the ends that stand for them where addresses are
+    /// translated; at most as many as the budget says.
     pub(crate) fn listeners(&self) -> Vec<Listener> {
-        let mut all: Vec<Listener> = self
+        let listening = self
             .listeners
             .all()
-            .filter(|(_, listening)| listening.owner != Ownership::Pending)
-            .map(|(port, listening)| Listener {
-                address: listening.address,
+            .map(|(port, listening)| (listening.address, port, listening));
+        let doors = self.nat.doors().filter_map(|(called, callee)| {
+            let ours = self.addresses.contains(&called.address);
+            let listening = self.listeners.at(callee).filter(|_| ours)?;
+            Some((called.address, called.port, listening))
+        });
+        let mut all: Vec<Listener> = listening
+            .chain(doors)
+            .filter(|(.., listening)| listening.owner != Ownership::Pending)
+            .map(|(address, port, listening)| Listener {
+                address,
                 port,
                 component: component(&self.host, listening.owner.known().flatten().as_deref()),
             })
@@ -317,7 +382,12 @@ impl SocketSampler {
         let missed = self
             .endings_missed
             .then(|| "sockets: short-lived connections are not all seen".to_owned());
-        self.error.clone().into_iter().chain(denied).chain(missed)
+        let error = self.error.clone().into_iter();
+        error
+            .chain(denied)
+            .chain(missed)
+            .chain(self.spaces.blind())
+            .chain(self.nat.blind())
     }
 }
 
@@ -351,7 +421,7 @@ fn component(host: &HostId, service: Option<&str>) -> ComponentId {
 }
 
 /// CPU time of this thread.
-fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let spent = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(spent.tv_sec).unwrap_or(0),

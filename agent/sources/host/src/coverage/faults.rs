@@ -13,7 +13,8 @@ const fn fault(kind: &'static str, elsewhere: &'static str, missing: &'static st
 const EDGES: &str = "edges: round-trip time, retransmits, back-off, queues, connections by state";
 const LOGS: &str = "logs: templates of each service";
 const UNITS: &str = "units: state, result, exit code, restarts";
-const ONE_NAMESPACE: &str = "sockets of other network namespaces than the agent's: not dumped";
+const ONE_NAMESPACE: &str =
+    "of other network namespaces than the agent's, connections shorter than a dump's interval";
 
 pub(super) static FAULTS: &[Fault] = &[
     fault(

@@ -36,7 +36,7 @@ impl EdgeKey {
     /// `None` where the port is not known: the kernel takes a refused call's away before it tells of its end.
     fn of(owner: Option<Arc<str>>, direction: Direction, socket: &Socket) -> Option<Self> {
         let port = match direction {
-            Direction::Inbound => socket.local.port,
+            Direction::Inbound => socket.called.unwrap_or(socket.local.port),
             Direction::Outbound => socket.remote.port,
         };
         (port != 0).then_some(Self {
@@ -207,7 +207,7 @@ impl Connections {
         for socket in dump.sockets {
             let tracked = self.track(socket, dump.listeners, first);
             if tracked.owner == Ownership::Pending {
-                tracked.owner = match (tracked.direction, dump.listeners.at(socket.local)) {
+                tracked.owner = match (tracked.direction, dump.listeners.of(socket)) {
                     (Direction::Inbound, Some(listening)) => listening.owner.clone(),
                     _ => resolve(socket),
                 };
@@ -235,7 +235,7 @@ impl Connections {
                 remote: tracked.as_ref().map_or(ended.remote, |known| known.remote),
                 ..*ended
             };
-            let listening = dump.listeners.at(socket.local);
+            let listening = dump.listeners.of(socket);
             let direction = match (&tracked, listening) {
                 (Some(tracked), _) => tracked.direction,
                 (None, Some(_)) => Direction::Inbound,
@@ -271,7 +271,7 @@ impl Connections {
         let generation = self.generation;
         let tracked = self.table.entry(socket.cookie).or_insert_with(|| Tracked {
             // Decided once: a listener that is gone does not turn its connections around.
-            direction: match listeners.at(socket.local) {
+            direction: match listeners.of(socket) {
                 Some(_) if socket.state != state::SYN_SENT => Direction::Inbound,
                 _ => Direction::Outbound,
             },

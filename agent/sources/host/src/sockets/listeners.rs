@@ -65,6 +65,8 @@ impl Listeners {
                     listening.owner = owner;
                 }
             }
+            // In another namespace one socket listens on several addresses.
+            listening.address = socket.local.address;
             listening.queue = socket.receive_queue;
             listening.backlog = socket.send_queue;
             self.ports
@@ -74,11 +76,21 @@ impl Listeners {
         }
     }
 
-    /// The listener that a connection to this end belongs to.
+    /// The listener that a connection belongs to, by its end here.
+    pub(crate) fn of(&self, socket: &Socket) -> Option<&Listening> {
+        let exact = self.at(socket.local);
+        // Who listens on every address listens on those of the host's own network namespace.
+        let any = || {
+            let all = self.ports.get(&socket.local.port)?;
+            all.iter().find(|l| l.address.is_unspecified())
+        };
+        exact.or_else(|| if socket.elsewhere { None } else { any() })
+    }
+
+    /// Who listens on just this end.
     pub(crate) fn at(&self, end: End) -> Option<&Listening> {
         let all = self.ports.get(&end.port)?;
-        let exact = all.iter().find(|l| l.address == end.address);
-        exact.or_else(|| all.iter().find(|l| l.address.is_unspecified()))
+        all.iter().find(|l| l.address == end.address)
     }
 
     /// Adds each service's longest accept queue.

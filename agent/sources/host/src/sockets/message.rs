@@ -73,6 +73,10 @@ pub(crate) struct Socket {
     pub cgroup: Option<u64>,
     /// `None` where it was not asked for, or does not apply.
     pub tcp: Option<TcpInfo>,
+    /// Whether it belongs to another network namespace than the host's own.
+    pub elsewhere: bool,
+    /// The port that the caller called, where it is not the local one: addresses were translated on the way.
+    pub called: Option<u16>,
 }
 
 /// What TCP counts; times in the unit of their names.
@@ -125,6 +129,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<Socket, Malformed> {
         inode: number(68),
         cgroup: None,
         tcp: None,
+        elsewhere: false,
+        called: None,
     };
     for (kind, value) in attributes(rest) {
         match kind {

@@ -31,7 +31,10 @@ impl PortUse {
 
     /// Counts a connection that this host began: from a port of the range where nobody listens.
     pub(crate) fn add(&mut self, socket: &Socket, listeners: &Listeners) {
-        let called = self.range.contains(socket.local.port) && listeners.at(socket.local).is_none();
+        // Another network namespace has a range of its own.
+        let called = !socket.elsewhere
+            && self.range.contains(socket.local.port)
+            && listeners.of(socket).is_none();
         if !called {
             return;
         }
@@ -77,6 +80,8 @@ mod tests {
             send_queue: 0,
             cgroup: None,
             tcp: None,
+            elsewhere: false,
+            called: None,
         }
     }
 

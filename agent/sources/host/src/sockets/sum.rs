@@ -116,6 +116,8 @@ mod tests {
             send_queue: 0,
             cgroup: None,
             tcp: Some(tcp),
+            elsewhere: false,
+            called: None,
         }
     }
 

@@ -26,6 +26,8 @@ fn socket(cookie: u64, local: End, remote: End, tcp: TcpInfo) -> Socket {
         send_queue: 0,
         cgroup: None,
         tcp: Some(tcp),
+        elsewhere: false,
+        called: None,
     }
 }
 
