@@ -8,8 +8,10 @@ mod gorilla;
 mod ingest;
 mod load;
 mod overhead;
+mod process;
 mod query;
 mod report;
+mod rivals;
 mod store;
 mod trace;
 
@@ -42,6 +44,9 @@ enum Figure {
     Ingest(Input),
     /// CPU and memory of the agent on a busy host, beside a known exporter.
     AgentOverhead(overhead::Options),
+    /// The same on a host with more of everything, beside all that are installed of node exporter, netdata,
+    /// collectd and atop.
+    AgentLoaded(overhead::Options),
     /// The other end of `agent-overhead`'s connections.
     #[command(hide = true)]
     AnswerConnections {
@@ -84,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         Figure::Query(input) => query::measure(input)?,
         Figure::Ingest(input) => ingest::measure(input)?,
         Figure::AgentOverhead(options) => overhead::measure(options)?,
+        Figure::AgentLoaded(options) => overhead::measure_loaded(options)?,
         Figure::AnswerConnections { count } => return overhead::answer_connections(*count),
     };
     report.print(cli.json)

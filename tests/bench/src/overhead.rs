@@ -1,20 +1,20 @@
-//! What the agent costs a host of 200 processes and 1,000 connections, beside a known exporter scraped
-//! once a second on the same host in the same seconds.
+//! What the agent costs a busy host, beside others that watch the same host in the same seconds.
 //!
 //! The agent runs as people run it: joined to a real collector over loopback, its journal on disk.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::process::{Held, free_port, hold};
 use crate::report::{Report, Target};
+use crate::rivals::{self, Rival, Usage, usage};
 
-const EXPORTER: &str = "prometheus-node-exporter";
 const COLLECTOR_WITHIN: Duration = Duration::from_secs(30);
 /// Caches fill and the first samples cost more: they are not what a day costs.
 const WARM_UP: Duration = Duration::from_secs(20);
@@ -25,135 +25,135 @@ pub struct Options {
     /// Seconds to measure, after a warm-up.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..=600))]
     seconds: u32,
-    /// Idle processes to start.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=5_000))]
-    processes: u32,
-    /// TCP connections to hold on loopback, each used every few seconds.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=20_000))]
-    connections: u32,
+    /// Idle processes to start [default: 200, or 500 for agent-loaded].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=5_000))]
+    processes: Option<u32>,
+    /// TCP connections to hold on loopback, each used every few seconds [default: 1000, or 10000].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    connections: Option<u32>,
+    /// Units to start, each a cgroup with a process [default: 0, or 50]. Root may make them.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=500))]
+    units: Option<u32>,
     /// Folder with firstlook, firstlook-agent and firstlook-collector in release builds.
     #[arg(long, env = "FIRSTLOOK_BIN_DIR")]
     bin_dir: PathBuf,
 }
 
-/// A child that ends with this process.
-struct Held(Child);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // It may have ended by itself: then there is nothing to end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn hold(command: &mut Command) -> anyhow::Result<Held> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    Ok(Held(
-        command
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {program}"))?,
-    ))
-}
-
-/// CPU time and resident memory of a process.
-struct Usage {
-    cpu_seconds: f64,
-    resident_bytes: f64,
-}
-
-fn usage(pid: u32) -> anyhow::Result<Usage> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let rest = stat.rsplit(')').next().context("malformed stat")?;
-    let field = |index: usize| -> anyhow::Result<f64> {
-        Ok(rest
-            .split_whitespace()
-            .nth(index)
-            .context("short stat")?
-            .parse()?)
-    };
-    let ticks = rustix::param::clock_ticks_per_second() as f64;
-    let page = rustix::param::page_size() as f64;
-    Ok(Usage {
-        cpu_seconds: (field(11)? + field(12)?) / ticks,
-        resident_bytes: field(21)? * page,
-    })
-}
-
-/// Measures.
+/// What the agent costs beside an exporter, on a host of 200 processes and 1,000 connections.
 ///
 /// # Errors
 /// When a program cannot be started or does not answer.
 pub fn measure(options: &Options) -> anyhow::Result<Report> {
+    let load = Load {
+        processes: options.processes.unwrap_or(200),
+        connections: options.connections.unwrap_or(1_000),
+        units: options.units.unwrap_or(0),
+    };
+    beside(
+        "agent-overhead",
+        options,
+        &load,
+        0.01,
+        rivals::start_exporter,
+    )
+}
+
+/// What it costs beside all that are installed, on a host of 500 processes, 10,000 connections and 50 units.
+///
+/// # Errors
+/// When a program cannot be started or does not answer.
+pub fn measure_loaded(options: &Options) -> anyhow::Result<Report> {
+    let load = Load {
+        processes: options.processes.unwrap_or(500),
+        connections: options.connections.unwrap_or(10_000),
+        units: options.units.unwrap_or(50),
+    };
+    beside("agent-loaded", options, &load, 0.015, rivals::start)
+}
+
+struct Load {
+    processes: u32,
+    connections: u32,
+    units: u32,
+}
+
+fn beside(
+    figure: &'static str,
+    options: &Options,
+    load: &Load,
+    target: f64,
+    rivals: fn(&Path) -> anyhow::Result<Vec<Rival>>,
+) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir()?;
-    let (_collector, agent) = start_firstlook(options, folder.path())?;
-    let idle: Vec<Held> = (0..options.processes)
+    let (_collector, agent, ask) = start_firstlook(options, folder.path())?;
+    let _idle: Vec<Held> = (0..load.processes)
         .map(|_| hold(Command::new("sleep").arg("900")))
         .collect::<anyhow::Result<_>>()?;
-    let _connections = Connections::open(options.connections)?;
-    let exporter = start_exporter(&idle)?;
-    let scrapes = |until: Instant| -> anyhow::Result<u32> {
-        let mut count = 0;
+    let _units: Vec<Unit> = (0..load.units)
+        .map(Unit::start)
+        .collect::<anyhow::Result<_>>()?;
+    let _connections = Connections::open(load.connections)?;
+    let rivals = rivals(folder.path())?;
+    let scrapes = |until: Instant| -> anyhow::Result<()> {
         while Instant::now() < until {
             let next = Instant::now() + Duration::from_secs(1);
-            if let Some((_, port)) = &exporter {
-                scrape(*port)?;
-                count += 1;
+            for rival in &rivals {
+                rival.scrape()?;
             }
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
-        Ok(count)
+        Ok(())
     };
     scrapes(Instant::now() + WARM_UP)?;
-    let before = (
-        usage(agent.0.id())?,
-        exporter.as_ref().map(|(e, _)| usage(e.0.id())),
-    );
+    let all = || -> anyhow::Result<Vec<Usage>> {
+        let pids = std::iter::once(agent.id()).chain(rivals.iter().map(Rival::pid));
+        pids.map(usage).collect()
+    };
+    let before = all()?;
     let began = Instant::now();
-    let scraped = scrapes(began + Duration::from_secs(options.seconds.into()))?;
+    scrapes(began + Duration::from_secs(options.seconds.into()))?;
     let length = began.elapsed().as_secs_f64();
-    let after = (
-        usage(agent.0.id())?,
-        exporter.as_ref().map(|(e, _)| usage(e.0.id())),
-    );
+    let after = all()?;
 
-    let mut report = Report::new("agent-overhead");
-    let share = (after.0.cpu_seconds - before.0.cpu_seconds) / length;
-    report.against(
-        "agent, CPU",
-        share,
-        "seconds per second",
-        Target::AtMost(0.01),
-    );
-    let resident = after.0.resident_bytes / 1e6;
-    report.against("agent, resident", resident, "MB", Target::AtMost(30.0));
-    match (before.1, after.1) {
-        (Some(before), Some(after)) => {
-            let (before, after) = (before?, after?);
-            let share = (after.cpu_seconds - before.cpu_seconds) / length;
-            report.figure("node exporter, CPU", share, "seconds per second");
-            report.figure("node exporter, resident", after.resident_bytes / 1e6, "MB");
-            report.note(format!(
-                "the exporter was scraped {scraped} times in {length:.0} s"
-            ));
+    let share = |index: usize| (after[index].cpu_seconds - before[index].cpu_seconds) / length;
+    let resident = |index: usize| after[index].resident_bytes / 1e6;
+    let mut report = Report::new(figure);
+    let unit = "seconds per second";
+    report.against("agent, CPU", share(0), unit, Target::AtMost(target));
+    report.against("agent, resident", resident(0), "MB", Target::AtMost(30.0));
+    if let Some(series) =
+        ask(&["metrics", "bench"])?.and_then(|m| Some(m["series"].as_array()?.len()))
+    {
+        report.figure("agent, series", series as f64, "series");
+    }
+    for (index, rival) in rivals.iter().enumerate() {
+        report.figure(format!("{}, CPU", rival.name), share(index + 1), unit);
+        report.figure(
+            format!("{}, resident", rival.name),
+            resident(index + 1),
+            "MB",
+        );
+        if let Some(series) = rival.series()? {
+            report.figure(format!("{}, series", rival.name), series as f64, "series");
         }
-        _ => report.note(format!("{EXPORTER} is not installed: no comparison")),
+    }
+    if rivals.is_empty() {
+        report.note("none of those to compare with is installed");
     }
     report.note(format!(
-        "{} idle processes and {} connections beside what ran already; CPU counts in ticks of 10 ms",
-        options.processes, options.connections
+        "{} idle processes, {} units and {} connections with both ends here, beside what ran already, over {length:.0} s; CPU \
+         counts in ticks of 10 ms; all ran at once, and what is scraped was scraped once a second",
+        load.processes, load.units, load.connections
     ));
     Ok(report)
 }
 
-/// A free port on loopback.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
+/// Asks the collector by the responder's command; `None` where it gives no JSON.
+type Ask = Box<dyn Fn(&[&str]) -> anyhow::Result<Option<serde_json::Value>>>;
 
-fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, Held)> {
-    let program = |name: &str| Command::new(options.bin_dir.join(name));
+fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, Held, Ask)> {
+    let bin_dir = options.bin_dir.clone();
+    let program = move |name: &str| Command::new(bin_dir.join(name));
     let (agents, responders) = (free_port()?, free_port()?);
     let (data, state) = (folder.join("collector"), folder.join("agent"));
     let log = |name: &str| std::fs::File::create(folder.join(name));
@@ -166,15 +166,16 @@ fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, He
             .args(["--query-listen", &format!("127.0.0.1:{responders}")])
             .stderr(log("collector.log")?),
     )?;
-    let ask = |words: &[&str]| -> anyhow::Result<Option<serde_json::Value>> {
-        let output = program("firstlook")
+    let (asking, credentials) = (program.clone(), data.join("responder"));
+    let ask = move |words: &[&str]| -> anyhow::Result<Option<serde_json::Value>> {
+        let output = asking("firstlook")
             .args([
                 "--json",
                 "--collector",
                 &format!("https://127.0.0.1:{responders}"),
             ])
             .arg("--credentials")
-            .arg(data.join("responder"))
+            .arg(&credentials)
             .args(words)
             .output()?;
         Ok(serde_json::from_slice(&output.stdout).ok())
@@ -219,7 +220,7 @@ fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, He
     loop {
         let hosts = ask(&["hosts"])?;
         if hosts.is_some_and(|h| h["hosts"][0]["state"] == "reporting") {
-            return Ok((collector, agent));
+            return Ok((collector, agent, Box::new(ask)));
         }
         ensure!(
             Instant::now() < deadline,
@@ -229,38 +230,45 @@ fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, He
     }
 }
 
-/// The exporter, where it is installed. `_started` shows that the load is there first.
-fn start_exporter(_started: &[Held]) -> anyhow::Result<Option<(Held, u16)>> {
-    let port = free_port()?;
-    let mut command = Command::new(EXPORTER);
-    command
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stderr(Stdio::null());
-    let Ok(exporter) = hold(&mut command) else {
-        return Ok(None);
-    };
-    let deadline = Instant::now() + COLLECTOR_WITHIN;
-    while scrape(port).is_err() {
-        ensure!(
-            Instant::now() < deadline,
-            "{EXPORTER} did not answer in time"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Ok(Some((exporter, port)))
+/// A unit's cgroup in each hierarchy, with a process in it. Removed with its handle.
+struct Unit {
+    process: Option<Held>,
+    folders: Vec<PathBuf>,
 }
 
-/// One scrape over plain HTTP, read to its end.
-fn scrape(port: u16) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply)?;
-    if !reply.starts_with(b"HTTP/1.0 200") && !reply.starts_with(b"HTTP/1.1 200") {
-        bail!("the exporter refused");
+impl Unit {
+    fn start(number: u32) -> anyhow::Result<Self> {
+        let process = hold(Command::new("sleep").arg("900"))?;
+        let pid = process.id().to_string();
+        let mut unit = Self {
+            process: Some(process),
+            folders: Vec::new(),
+        };
+        let root = Path::new("/sys/fs/cgroup");
+        let places = ["", "unified", "systemd", "cpu", "memory", "pids", "blkio"];
+        for place in places.map(|place| root.join(place)) {
+            if !place.join("cgroup.procs").exists() {
+                continue;
+            }
+            let folder = place.join(format!("system.slice/firstlook-bench-{number}.service"));
+            std::fs::create_dir_all(&folder).context("a unit's cgroup: root may make one")?;
+            unit.folders.push(folder.clone());
+            std::fs::write(folder.join("cgroup.procs"), &pid)?;
+        }
+        ensure!(!unit.folders.is_empty(), "no cgroup file system is mounted");
+        Ok(unit)
     }
-    Ok(())
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.process = None;
+        for folder in &self.folders {
+            // Of no further use, whether it goes or not: it is empty.
+            let _ = std::fs::remove_dir(folder);
+            let _ = folder.parent().map(std::fs::remove_dir);
+        }
+    }
 }
 
 /// Connections to another process, which answers what it is sent.
@@ -274,7 +282,7 @@ impl Connections {
         peer.args(["answer-connections", &count.to_string()])
             .stdout(Stdio::piped());
         let mut peer = hold(&mut peer)?;
-        let out = peer.0.stdout.take().context("no output of the peer")?;
+        let out = peer.output().context("no output of the peer")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let port: u16 = line.trim().parse().context("the peer named no port")?;

@@ -15,7 +15,7 @@ pub enum Target {
 /// One number.
 #[derive(Serialize)]
 pub struct Figure {
-    pub name: &'static str,
+    pub name: String,
     pub value: f64,
     pub unit: &'static str,
     /// `None` where the number is there for comparison.
@@ -46,19 +46,25 @@ impl Report {
         }
     }
 
-    pub fn figure(&mut self, name: &'static str, value: f64, unit: &'static str) {
-        self.push(name, value, unit, None);
+    pub fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.push(name.into(), value, unit, None);
     }
 
-    pub fn against(&mut self, name: &'static str, value: f64, unit: &'static str, target: Target) {
-        self.push(name, value, unit, Some(target));
+    pub fn against(
+        &mut self,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        target: Target,
+    ) {
+        self.push(name.into(), value, unit, Some(target));
     }
 
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    fn push(&mut self, name: &'static str, value: f64, unit: &'static str, target: Option<Target>) {
+    fn push(&mut self, name: String, value: f64, unit: &'static str, target: Option<Target>) {
         let met = target.map(|target| match target {
             Target::AtLeast(limit) => value >= limit,
             Target::AtMost(limit) => value <= limit,

@@ -144,6 +144,9 @@ impl SocketSampler {
         let began = thread_cpu();
         let edges = match self.dump(message::CONNECTIONS) {
             Ok(()) => {
+                // Grown by doubling, it may have room for twice what there is.
+                let room = self.sockets.len() + self.sockets.len() / 8;
+                self.sockets.shrink_to(room);
                 self.ports_used = self.count_ports();
                 self.look_elsewhere(monotonic, processes);
                 self.take_connections(now, monotonic, services, processes)

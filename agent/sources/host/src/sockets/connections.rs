@@ -12,7 +12,7 @@ use std::time::Duration;
 use firstlook_model::{Direction, EdgeStats};
 
 use super::listeners::Listeners;
-use super::message::{End, Socket, TcpInfo, state};
+use super::message::{Counted, End, Socket, state};
 use super::sum::Sum;
 use super::{Ownership, SocketTallies};
 
@@ -114,7 +114,7 @@ struct Tracked {
     remote: End,
     owner: Ownership,
     fresh: bool,
-    counted: TcpInfo,
+    counted: Counted,
     generation: u64,
 }
 
@@ -180,7 +180,7 @@ impl Connections {
             sum.opened(tracked.fresh);
             sum.add_counts(socket, tracked.direction, tracked.counted);
             tracked.fresh = false;
-            tracked.counted = socket.tcp.unwrap_or_default();
+            tracked.counted = socket.tcp.map(Counted::from).unwrap_or_default();
         }
         if !first {
             self.add_ended(dump, &mut sums);
@@ -256,7 +256,7 @@ impl Connections {
             if dump.stays_here(socket) && !known.keys.contains(&key) {
                 continue;
             }
-            let (fresh, counted) = tracked.map_or((true, TcpInfo::default()), |tracked| {
+            let (fresh, counted) = tracked.map_or((true, Counted::default()), |tracked| {
                 (tracked.fresh, tracked.counted)
             });
             let sum = sums.entry(key).or_default();
@@ -278,7 +278,11 @@ impl Connections {
             remote: socket.remote,
             owner: Ownership::Pending,
             fresh: !first,
-            counted: socket.tcp.filter(|_| first).unwrap_or_default(),
+            counted: socket
+                .tcp
+                .filter(|_| first)
+                .map(Counted::from)
+                .unwrap_or_default(),
             generation,
         });
         tracked.generation = generation;

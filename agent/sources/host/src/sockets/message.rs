@@ -93,6 +93,26 @@ pub(crate) struct TcpInfo {
     pub data_segments_sent: u32,
 }
 
+/// What a connection has counted: kept of each from one dump to the next, and small therefore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub bytes_acknowledged: u64,
+    pub bytes_received: u64,
+    pub data_segments_sent: u32,
+    pub retransmits: u32,
+}
+
+impl From<TcpInfo> for Counted {
+    fn from(tcp: TcpInfo) -> Self {
+        Self {
+            bytes_acknowledged: tcp.bytes_acknowledged,
+            bytes_received: tcp.bytes_received,
+            data_segments_sent: tcp.data_segments_sent,
+            retransmits: tcp.retransmits,
+        }
+    }
+}
+
 /// The payload of a request for all TCP sockets of a family in these states.
 pub(crate) fn request(family: u8, states: u32) -> [u8; REQUEST_BYTES] {
     let mut request = [0; REQUEST_BYTES];

@@ -2,7 +2,7 @@
 
 use firstlook_model::{Direction, EdgeStats};
 
-use super::message::{Socket, TcpInfo, state};
+use super::message::{Counted, Socket, TcpInfo, state};
 
 /// A caller that sent and got no answer for longer than this does not wait for one.
 const NOBODY_WAITS_MS: u32 = 300_000;
@@ -41,7 +41,7 @@ impl Sum {
     }
 
     /// Adds what a connection counted beyond `last`. The kernel counts a FIN as a byte.
-    pub(crate) fn add_counts(&mut self, socket: &Socket, direction: Direction, last: TcpInfo) {
+    pub(crate) fn add_counts(&mut self, socket: &Socket, direction: Direction, last: Counted) {
         let Some(tcp) = socket.tcp else {
             return;
         };

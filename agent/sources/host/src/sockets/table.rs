@@ -206,7 +206,11 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let _near = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let seen = read(Path::new("/proc/self/net")).unwrap();
-        let of_port = |s: &&Socket| s.local.port == port || s.remote.port == port;
+        let listening = End {
+            address: [127, 0, 0, 1].into(),
+            port,
+        };
+        let of_port = |s: &&Socket| s.local == listening || s.remote == listening;
         // The end that nobody has accepted yet is listed too.
         assert_eq!(seen.sockets.iter().filter(of_port).count(), 3);
         assert_eq!(seen.malformed, 0);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sockets::message::TcpInfo;
 
 /// A dump of one second on a host whose address is 10.0.0.1 and that listens on port 5432 as `db`.
 struct Bench {
