@@ -71,6 +71,13 @@ pub struct Files {
     pub glob: String,
     /// Unit that writes them, as `nginx.service`. Default: the host itself.
     pub service: Option<String>,
+    /// Whether the lines of one message, as of a stack trace, are joined. Default true.
+    #[serde(default = "yes")]
+    pub multiline: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `[journal]`
@@ -197,6 +204,7 @@ impl Config {
         let tailed = |f: &Files| TailedFiles {
             glob: f.glob.clone(),
             service: f.service.clone(),
+            multiline: f.multiline,
         };
         self.files.iter().map(tailed).collect()
     }

@@ -12,6 +12,8 @@ pub struct TailedFiles {
     pub glob: String,
     /// The unit that writes them, as `nginx.service`; `None` leaves them to the host.
     pub service: Option<String>,
+    /// Whether the lines of one message, as of a stack trace, are joined. Default true.
+    pub multiline: bool,
 }
 
 /// What to watch. [`EventsConfig::for_host`] gives the defaults of a Debian host.

@@ -5,8 +5,12 @@
 //! if the name was given to another while the agent was down, the old file is looked for among its rotated
 //! neighbours and read to its end; if it is not there, that is reported as lost. A file that is there when a
 //! path is first configured is read from its end, any later one from its beginning.
+//!
+//! Copy-and-truncate leaves the file and takes its content: the copy is looked for among the neighbours by
+//! its head and read on from where the file was left. A copy that appears beside its original is not read.
 
 mod glob;
+mod rotation;
 mod tail;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +26,7 @@ use crate::Source;
 use crate::config::TailedFiles;
 use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Outlet, Step, drive};
 use crate::sink::{BlindSpots, Checkpoints};
-use tail::{Begin, Identity, Position, Tail};
+use tail::{Begin, Cut, Identity, Position, Tail};
 
 const NAME: &str = "files";
 const PAUSE: Duration = Duration::from_millis(250);
@@ -50,8 +54,15 @@ pub(crate) async fn run(source: Source) {
     drive(NAME, PAUSE, outlet, move |now| reader.step(now)).await;
 }
 
+/// Whose lines a file holds, and how.
+#[derive(Clone, Debug)]
+struct Owner {
+    component: ComponentId,
+    joins: bool,
+}
+
 struct Reader {
-    globs: Vec<(TailedFiles, ComponentId)>,
+    globs: Vec<(TailedFiles, Owner)>,
     checkpoints: Arc<dyn Checkpoints>,
     blind: BlindSpots,
     tails: BTreeMap<Identity, Tail>,
@@ -69,11 +80,13 @@ impl Reader {
             Some(unit) => source.config.service(unit),
             None => source.config.machine(),
         };
-        let globs = source
-            .config
-            .files
-            .iter()
-            .map(|files| (files.clone(), component(files)));
+        let globs = source.config.files.iter().map(|files| {
+            let owner = Owner {
+                component: component(files),
+                joins: files.multiline,
+            };
+            (files.clone(), owner)
+        });
         Self {
             globs: globs.collect(),
             checkpoints: source.checkpoints.clone(),
@@ -92,6 +105,7 @@ impl Reader {
             self.rescan(now);
         }
         self.read(now, &mut step);
+        self.find_copies(now);
         self.close_left(now);
         step.lines.checkpoints = std::mem::take(&mut self.pending);
         step.facts = std::mem::take(&mut self.facts);
@@ -102,7 +116,7 @@ impl Reader {
     }
 
     fn read(&mut self, now: Timestamp, step: &mut Step) {
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut bytes, mut cut) = (0, 0, Cut::default());
         for (identity, tail) in &mut self.tails {
             if count >= BATCH_LIMIT_LINES || bytes >= BATCH_LIMIT_BYTES {
                 step.more = true;
@@ -128,10 +142,18 @@ impl Reader {
                     format!("cannot read {}: {error}", tail.path.display()),
                 ),
             }
+            if std::mem::take(&mut tail.shrank) {
+                self.facts.push(lost("file-lost-its-end", 1, 0, now));
+            }
+            let own = std::mem::take(&mut tail.cut);
+            (cut.lines, cut.bytes) = (cut.lines + own.lines, cut.bytes + own.bytes);
             if std::mem::take(&mut tail.moved) {
                 self.pending
                     .push(file_checkpoint(identity, tail.position.encode()));
             }
+        }
+        if cut != Cut::default() {
+            self.facts.push(lost("line-cut", cut.lines, cut.bytes, now));
         }
     }
 
@@ -143,7 +165,8 @@ impl Reader {
                 .left_since
                 .map_or(Duration::ZERO, |since| now.since(since));
             if left >= UNREAD_LIMIT && !tail.is_read() {
-                self.facts.push(lost("deleted-or-rotated-unread", now));
+                self.facts
+                    .push(lost("deleted-or-rotated-unread", 1, 0, now));
             }
             if left >= UNREAD_LIMIT || (left >= LEFT_LIMIT && tail.is_read()) {
                 closed.push(identity.clone());
@@ -158,11 +181,11 @@ impl Reader {
     fn rescan(&mut self, now: Timestamp) {
         let mut present = BTreeSet::new();
         let mut trouble = None;
-        for (files, component) in self.globs.clone() {
+        for (files, owner) in self.globs.clone() {
             let marker = format!("files-known:{}", digest(files.glob.as_bytes()));
             let first = self.looks == 0 && self.checkpoints.load(&marker).is_none();
             for path in glob::expand(&files.glob) {
-                match self.follow(&path, &component, first, now) {
+                match self.follow(&path, &owner, first, now) {
                     Ok(identity) => present.extend(identity),
                     Err(error) => {
                         trouble = Some(format!("cannot read {}: {error}", path.display()))
@@ -193,7 +216,7 @@ impl Reader {
     fn follow(
         &mut self,
         path: &Path,
-        component: &ComponentId,
+        owner: &Owner,
         first: bool,
         now: Timestamp,
     ) -> std::io::Result<Option<Identity>> {
@@ -201,14 +224,16 @@ impl Reader {
         if self.names.get(path) != Some(&identity) {
             let before = match self.names.get(path) {
                 Some(before) => Some(before.as_str().to_owned()),
-                None => self
-                    .checkpoints
-                    .load(&name_reader(path))
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .filter(|before| before != identity.as_str()),
+                None => {
+                    self.resume_rotated(path, owner);
+                    let before = self.checkpoints.load(&name_reader(path));
+                    before
+                        .and_then(|bytes| String::from_utf8(bytes).ok())
+                        .filter(|before| before != identity.as_str())
+                }
             };
             if let Some(before) = before {
-                self.find_rotated(path, &before, component, now);
+                self.find_rotated(path, &before, owner, now);
             }
             self.names.insert(path.to_owned(), identity.clone());
             let position = identity.as_str().as_bytes().to_vec();
@@ -219,7 +244,7 @@ impl Reader {
         }
         if !self.tails.contains_key(&identity) {
             let begin = if first { Begin::End } else { Begin::Start };
-            self.open(path, &identity, component, begin)?;
+            self.open(path, &identity, owner, begin)?;
         }
         if let Some(tail) = self.tails.get_mut(&identity) {
             path.clone_into(&mut tail.path);
@@ -231,7 +256,7 @@ impl Reader {
         &mut self,
         path: &Path,
         identity: &Identity,
-        component: &ComponentId,
+        owner: &Owner,
         begin: Begin,
     ) -> std::io::Result<()> {
         if self.tails.len() >= TAIL_LIMIT {
@@ -243,48 +268,23 @@ impl Reader {
             .checkpoints
             .load(&format!("file:{}", identity.as_str()));
         let known = known.and_then(|bytes| Position::decode(&bytes));
-        if let Some(tail) = Tail::open(path, identity, component.clone(), known, begin)? {
+        if known.is_none() && self.is_copy(path) {
+            return Ok(());
+        }
+        let (component, joins) = (owner.component.clone(), owner.joins);
+        if let Some(tail) = Tail::open(path, identity, component, joins, known, begin)? {
             self.tails.insert(identity.clone(), tail);
         }
         Ok(())
     }
-
-    /// The name was given to another file since it was last looked at: reads the old one to its end, and
-    /// whatever came and went between the two.
-    fn find_rotated(&mut self, path: &Path, old: &str, component: &ComponentId, now: Timestamp) {
-        let found = glob::rotated(path).into_iter().filter_map(|path| {
-            let meta = fs::metadata(&path).ok()?;
-            Some((meta.modified().ok()?, Identity::of(&meta), path))
-        });
-        let mut found: Vec<_> = found.collect();
-        found.sort();
-        let last_written = found
-            .iter()
-            .find(|(_, identity, _)| identity.as_str() == old);
-        let Some(last_written) = last_written.map(|(modified, ..)| *modified) else {
-            // Open still: it was deleted, or renamed to something else, under our eyes.
-            if !self.tails.keys().any(|identity| identity.as_str() == old) {
-                self.facts.push(lost("rotated-away-unread", now));
-            }
-            return;
-        };
-        for (modified, identity, path) in &found {
-            if *modified < last_written || self.tails.contains_key(identity) {
-                continue;
-            }
-            if let Err(error) = self.open(path, identity, component, Begin::Start) {
-                tracing::warn!(path = %path.display(), %error, "rotated log file cannot be read");
-            }
-        }
-    }
 }
 
-fn lost(reason: &str, now: Timestamp) -> Observation {
+fn lost(reason: &str, count: u64, bytes: u64, now: Timestamp) -> Observation {
     Observation::Losses(vec![Loss {
         source: NAME.to_owned(),
         reason: reason.to_owned(),
-        count: 1,
-        bytes: 0,
+        count,
+        bytes,
         from: now,
         to: now,
     }])

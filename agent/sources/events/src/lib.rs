@@ -14,6 +14,7 @@ mod clock;
 mod config;
 mod drive;
 mod files;
+mod join;
 mod journald;
 mod kmsg;
 mod services;

@@ -27,7 +27,8 @@ pub(super) fn expand(glob: &str) -> Vec<PathBuf> {
     files_in(dir, |name| matches(pattern.as_bytes(), name.as_bytes()))
 }
 
-/// Files beside `path` whose names go on where its own ends, as rotation names them.
+/// Files beside `path` with names that rotation gives: `app.log.1`, `app.log-20260101`, and with the end
+/// kept, `app-20260101.log`, `app.2026-01-01.0.log`.
 pub(super) fn rotated(path: &Path) -> Vec<PathBuf> {
     let (Some(dir), Some(name)) = (
         path.parent(),
@@ -35,10 +36,24 @@ pub(super) fn rotated(path: &Path) -> Vec<PathBuf> {
     ) else {
         return Vec::new();
     };
-    files_in(dir, |other| {
-        other
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with(['.', '-', '_']))
+    files_in(dir, |other| is_rotated(name, other))
+}
+
+fn is_rotated(name: &str, other: &str) -> bool {
+    if let Some(rest) = other.strip_prefix(name) {
+        return rest.starts_with(['.', '-', '_']);
+    }
+    let Some((stem, end)) = name.rsplit_once('.') else {
+        return false;
+    };
+    let middle = other
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(end)?.strip_suffix('.'));
+    let stamp = |byte: u8| byte.is_ascii_digit() || b"-._T".contains(&byte);
+    middle.is_some_and(|middle| {
+        middle.starts_with(['.', '-', '_'])
+            && middle.bytes().all(stamp)
+            && middle.bytes().any(|byte| byte.is_ascii_digit())
     })
 }
 
@@ -109,6 +124,22 @@ mod tests {
                 fits,
                 "{pattern} {name}"
             );
+        }
+    }
+
+    #[test]
+    fn names_that_rotation_gives_are_known() {
+        for (other, known) in [
+            ("app.log.1", true),
+            ("app.log-20260101", true),
+            ("app-20260101.log", true),
+            ("app.2026-01-01.0.log", true),
+            ("app-worker1.log", false),
+            ("app-.log", false),
+            ("app.log", false),
+            ("apple-1.log", false),
+        ] {
+            assert_eq!(is_rotated("app.log", other), known, "{other}");
         }
     }
 
