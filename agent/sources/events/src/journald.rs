@@ -3,6 +3,7 @@
 mod entries;
 mod follower;
 mod format;
+mod held;
 mod position;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::drive::{BATCH_LIMIT_LINES, Outlet, Step, drive};
 use crate::sink::BlindSpots;
 use entries::Message;
 use follower::Follower;
+use held::{Entry, Held};
 
 const NAME: &str = "journald";
 /// journald does not tell that it wrote: the header is looked at this often.
@@ -52,6 +54,7 @@ struct Reader {
     /// Whether the kernel's messages come from the ring buffer: then not from here a second time.
     kernel_read: Arc<AtomicBool>,
     followers: Vec<Follower>,
+    held: Held,
     looks: u32,
 }
 
@@ -66,6 +69,7 @@ impl Reader {
             config: source.config.clone(),
             blind: source.blind.clone(),
             kernel_read: source.kernel_read.clone(),
+            held: Held::default(),
             looks: 0,
         }
     }
@@ -77,21 +81,35 @@ impl Reader {
         let mut step = Step::default();
         let mut losses = Vec::new();
         let kernel_read = self.kernel_read.load(Ordering::Relaxed);
-        for follower in &mut self.followers {
-            let (config, lines) = (&self.config, &mut step.lines.lines);
+        let (config, held) = (&self.config, &mut self.held);
+        for (index, follower) in self.followers.iter_mut().enumerate() {
             let mut dropped = 0;
-            step.more |= follower.read(BATCH_LIMIT_LINES, now, |message| {
+            step.more |= follower.read(BATCH_LIMIT_LINES, now, |file_id, message| {
                 dropped += message.dropped;
-                if !(kernel_read && message.from_kernel) {
-                    lines.extend(line(config, message));
-                }
+                held.push(Entry {
+                    follower: index,
+                    file_id,
+                    seqnum: message.seqnum,
+                    realtime: message.realtime,
+                    pid: message.pid,
+                    joins: message.from_output,
+                    seen: now,
+                    line: (!(kernel_read && message.from_kernel))
+                        .then(|| line(config, message))
+                        .flatten(),
+                });
             });
             if dropped > 0 {
                 losses.push(follower::loss("rate-limited-by-journald", dropped, now));
             }
             losses.extend(follower.losses());
-            step.lines.checkpoints.extend(follower.checkpoint());
         }
+        let followers = &mut self.followers;
+        step.lines.lines = self.held.release(now, |entry| {
+            followers[entry.follower].reach(entry.file_id, entry.seqnum, entry.realtime);
+        });
+        let checkpoints = followers.iter_mut().filter_map(Follower::checkpoint);
+        step.lines.checkpoints = checkpoints.collect();
         if !losses.is_empty() {
             step.facts.push(Observation::Losses(losses));
         }
@@ -131,7 +149,7 @@ fn line(config: &EventsConfig, message: Message) -> Option<RawLine> {
     let text = message.text.filter(|text| !text.is_empty())?;
     let unit = message.unit.as_deref().unwrap_or_default();
     // Only the service manager and the core dump handler are believed when they speak of another unit.
-    let speaks_for_others = message.from_init || unit.starts_with("systemd-coredump@");
+    let speaks_for_others = message.pid == 1 || unit.starts_with("systemd-coredump@");
     let unit = match message.about.as_deref() {
         Some(about) if speaks_for_others => about,
         _ => unit,

@@ -42,8 +42,10 @@ pub(super) struct Message {
     pub(super) unit: Option<Arc<str>>,
     /// UNIT, OBJECT_SYSTEMD_UNIT or COREDUMP_UNIT: of whom the writer speaks. Anybody can write that.
     pub(super) about: Option<Arc<str>>,
-    /// _PID is 1.
-    pub(super) from_init: bool,
+    /// _PID; 0: the entry has none.
+    pub(super) pid: u32,
+    /// _TRANSPORT=stdout: a line of a program's output, so that a message may be several entries.
+    pub(super) from_output: bool,
     /// _TRANSPORT=kernel.
     pub(super) from_kernel: bool,
     /// N_DROPPED: messages that journald's rate limit suppressed before this one.
@@ -58,7 +60,8 @@ enum Field {
     Priority(u8),
     Unit(Arc<str>),
     About(Arc<str>),
-    Init,
+    Pid(u32),
+    Output,
     Kernel,
     Dropped(u64),
     Unreadable,
@@ -201,7 +204,8 @@ impl<B: Bytes> Entries<B> {
                 Field::Priority(priority) => message.priority = Some(priority),
                 Field::Unit(unit) => message.unit = Some(unit),
                 Field::About(unit) => message.about = Some(unit),
-                Field::Init => message.from_init = true,
+                Field::Pid(pid) => message.pid = pid,
+                Field::Output => message.from_output = true,
                 Field::Kernel => message.from_kernel = true,
                 Field::Dropped(count) => message.dropped = count,
                 Field::Unreadable => message.unreadable += 1,
@@ -250,7 +254,8 @@ fn recognise(bytes: &[u8]) -> Field {
         b"PRIORITY" => value.parse().map_or(Field::Other, Field::Priority),
         b"_SYSTEMD_UNIT" => Field::Unit(value.into()),
         b"UNIT" | b"OBJECT_SYSTEMD_UNIT" | b"COREDUMP_UNIT" => Field::About(value.into()),
-        b"_PID" if value == "1" => Field::Init,
+        b"_PID" => value.parse().map_or(Field::Other, Field::Pid),
+        b"_TRANSPORT" if value == "stdout" => Field::Output,
         b"_TRANSPORT" if value == "kernel" => Field::Kernel,
         b"N_DROPPED" => value.parse().map_or(Field::Other, Field::Dropped),
         _ => Field::Other,

@@ -88,6 +88,10 @@ impl Follower {
         match self.try_open(&path) {
             Ok(entries) => {
                 self.failing.remove(&identity);
+                let (seqnum, realtime) = entries.last;
+                if seqnum != 0 {
+                    self.reach(entries.file.header.file_id, seqnum, realtime);
+                }
                 self.files.insert(
                     identity,
                     Followed {
@@ -126,32 +130,28 @@ impl Follower {
         self.losses.push(loss("corrupt-file", count.max(1), now));
     }
 
-    /// Reads up to `limit` messages from all files, fairly. Returns whether there is more.
+    /// Reads up to `limit` messages from all files, fairly; each comes with its file's id, for
+    /// [`Follower::reach`]. Returns whether there is more.
     pub(super) fn read(
         &mut self,
         limit: usize,
         now: Timestamp,
-        mut take: impl FnMut(Message),
+        mut take: impl FnMut(u128, Message),
     ) -> bool {
         let share = (limit / self.files.len().max(1)).max(1);
         let mut more = false;
         let mut closed = Vec::new();
         for (identity, followed) in &mut self.files {
+            let file_id = followed.entries.file.header.file_id;
             let outcome = followed.entries.file.refresh().and_then(|()| {
                 read_file(
                     &mut followed.entries,
                     share,
                     now,
                     &mut self.losses,
-                    &mut take,
+                    &mut |message| take(file_id, message),
                 )
             });
-            let last = followed.entries.last;
-            let file_id = followed.entries.file.header.file_id;
-            if last.0 != 0 && self.position.of(file_id) != Some(last.0) {
-                self.position.reach(file_id, last.0, last.1);
-                self.moved = true;
-            }
             match outcome {
                 Ok(unfinished) => {
                     more |= unfinished;
@@ -170,6 +170,14 @@ impl Follower {
             }
         }
         more
+    }
+
+    /// This message and all before it in its file were handed over.
+    pub(super) fn reach(&mut self, file_id: u128, seqnum: u64, realtime: u64) {
+        if self.position.of(file_id) != Some(seqnum) {
+            self.position.reach(file_id, seqnum, realtime);
+            self.moved = true;
+        }
     }
 
     /// The position, if it moved since it was last taken.
