@@ -18,6 +18,7 @@ pub mod normalise;
 pub mod pipeline;
 pub mod redact;
 pub mod severity;
+pub mod stamp;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use firstlook_model::{
-    Checkpoint, ComponentId, LogEntry, LogTemplate, RawLine, Severity, TemplateId, Timestamp,
-    log::LINE_LIMIT_BYTES,
+    Checkpoint, ComponentId, LogEntry, LogSource, LogTemplate, RawLine, Severity, TemplateId,
+    Timestamp, log::LINE_LIMIT_BYTES,
 };
 
 use crate::config::PipelineConfig;
@@ -13,6 +13,7 @@ use crate::losses::clip;
 use crate::normalise::normalise;
 use crate::redact::{REDACTED, Redactor, closes_private_key, opens_private_key};
 use crate::severity::recognise;
+use crate::stamp;
 use crate::template::Miner;
 
 /// Most lines of a private key; a key that does not end by then is none.
@@ -77,6 +78,9 @@ impl Logs {
         if text.trim().is_empty() {
             return (Outcome::Blank, Marks::default());
         }
+        // A file's lines come with the time of reading; journald and the kernel say when.
+        let own = (raw.source == LogSource::File).then(|| stamp::written(&text, raw.time));
+        let time = own.flatten().unwrap_or(raw.time);
         let redacted = self.redact(&raw.component, &mut text);
         let marks = Marks { redacted };
         let severity = severity(raw.severity, &text);
@@ -91,14 +95,14 @@ impl Logs {
             text: mined.text.to_owned(),
         });
         let nth = mined.nth_in_window;
-        if !self.limiter.keep(&raw.component, raw.time, severity, nth) {
+        if !self.limiter.keep(&raw.component, time, severity, nth) {
             return (Outcome::OverRate, marks);
         }
         if due && self.announced.len() < ANNOUNCED_LIMIT {
             self.announced.insert(id, None);
         }
         let entry = LogEntry {
-            time: raw.time,
+            time,
             component: raw.component,
             template: id,
             severity,

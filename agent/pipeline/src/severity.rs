@@ -1,8 +1,8 @@
 //! Reading a line's gravity from its text, where its source does not say.
 //!
 //! Only what a program writes on purpose counts: a level by name (`level=error`, `"severity":"WARN"`), in
-//! brackets or before a colon (`[error]`, `warning:`), in capitals (`ERROR`), glog's letter (`E0102 …`), or the first
-//! words of a crash (`panic:`, `Traceback (most recent call last)`). Prose that mentions an error is not one.
+//! brackets or before a colon (`[error]`, `warning:`), in capitals (`ERROR`), syslog's priority (`<34>1 …`), the numbers
+//! of pino and bunyan in JSON (`"level":50`), glog's letter (`E0102 …`), or the first words of a crash (`panic:`, `Traceback (most recent call last)`). Prose that mentions an error is not one.
 
 use firstlook_model::Severity;
 
@@ -11,10 +11,22 @@ const HEAD_LIMIT_BYTES: usize = 200;
 /// How many words into a line a bare level in capitals is looked for.
 const WORDS_LIMIT: usize = 10;
 
-const LEVEL_KEYS: [&str; 5] = ["level", "lvl", "severity", "loglevel", "levelname"];
+/// The same for a JSON object, whose level may stand behind its message.
+const OBJECT_LIMIT_BYTES: usize = 4_096;
+
+const LEVEL_KEYS: [&str; 8] = [
+    "level",
+    "lvl",
+    "severity",
+    "loglevel",
+    "levelname",
+    "log_level",
+    "severity_text",
+    "severitytext",
+];
 
 /// Words for levels.
-const LEVELS: [(&str, Severity); 19] = [
+const LEVELS: [(&str, Severity); 24] = [
     ("info", Severity::Info),
     ("error", Severity::Error),
     ("warn", Severity::Warning),
@@ -34,6 +46,11 @@ const LEVELS: [(&str, Severity); 19] = [
     ("alert", Severity::Critical),
     ("emerg", Severity::Critical),
     ("emergency", Severity::Critical),
+    ("inf", Severity::Info),
+    ("wrn", Severity::Warning),
+    ("ftl", Severity::Critical),
+    ("trc", Severity::Debug),
+    ("verbose", Severity::Debug),
 ];
 
 /// Beginnings of what runtimes and kernels print when they give up.
@@ -59,18 +76,56 @@ const CRASHES: [(&str, Severity); 16] = [
 /// The gravity that the text claims; `None` when it claims none.
 pub fn recognise(text: &str) -> Option<Severity> {
     let text = text.trim_start();
-    let end = (0..=HEAD_LIMIT_BYTES.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))?;
-    let head = &text[..end];
-    by_key(head)
+    let head = beginning(text, HEAD_LIMIT_BYTES);
+    let object = text.starts_with('{');
+    let keyed = if object {
+        beginning(text, OBJECT_LIMIT_BYTES)
+    } else {
+        head
+    };
+    by_key(keyed, object)
+        .or_else(|| priority(head))
         .or_else(|| crash(head))
         .or_else(|| glog(head))
         .or_else(|| by_word(head))
 }
 
+/// At most so many bytes of a text.
+fn beginning(text: &str, limit: usize) -> &str {
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+/// syslog's priority (RFC 5424 and 3164): a version or a month follows it at once.
+fn priority(head: &str) -> Option<Severity> {
+    let (number, rest) = head.strip_prefix('<')?.split_once('>')?;
+    let is_syslog = rest.starts_with("1 ") || rest.starts_with(|c: char| c.is_ascii_uppercase());
+    let number: u8 = number.parse().ok().filter(|n| *n <= 191 && is_syslog)?;
+    Some(match number & 7 {
+        0..=2 => Severity::Critical,
+        3 => Severity::Error,
+        4 => Severity::Warning,
+        5 | 6 => Severity::Info,
+        _ => Severity::Debug,
+    })
+}
+
+/// Levels of pino and bunyan.
+fn by_number(value: &str) -> Option<Severity> {
+    match &value[..word_length(value.as_bytes())] {
+        "10" | "20" => Some(Severity::Debug),
+        "30" => Some(Severity::Info),
+        "40" => Some(Severity::Warning),
+        "50" => Some(Severity::Error),
+        "60" => Some(Severity::Critical),
+        _ => None,
+    }
+}
+
 /// `level=error`, `"level": "error"`, `severity: WARN`.
-fn by_key(head: &str) -> Option<Severity> {
+fn by_key(head: &str, object: bool) -> Option<Severity> {
     let bytes = head.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -86,6 +141,9 @@ fn by_key(head: &str) -> Option<Severity> {
             if let Some(value) = value.strip_prefix(['=', ':']) {
                 let value = value.trim_start_matches(['"', '\'', ' ', '\\']);
                 if let Some(found) = level(&value[..word_length(value.as_bytes())]) {
+                    return Some(found);
+                }
+                if object && let Some(found) = by_number(value) {
                     return Some(found);
                 }
             }
@@ -238,9 +296,22 @@ mod tests {
             ),
             ("Out of memory: Killed process 12 (app)", Critical),
             ("<4> something <error> happened", Error),
+            ("<34>1 2026-01-02T03:04:05Z db1 app - - - x", Critical),
+            ("<13>Jan  2 03:04:05 db1 app: x", Info),
+            ("<11>Jan  2 03:04:05 db1 app: x", Error),
+            (r#"{"level":50,"time":1767323045678,"msg":"x"}"#, Error),
+            (r#"{"log.level":"warn","message":"x"}"#, Warning),
+            ("2026-01-02T03:04:05Z WRN slow", Warning),
+            ("2026-01-02 03:04:05,678 - shop - ERROR - x", Error),
         ] {
             assert_eq!(recognise(text), Some(severity), "{text}");
         }
+    }
+
+    #[test]
+    fn level_of_an_object_is_read_behind_its_message() {
+        let text = format!(r#"{{"msg":"{}","severity":"error"}}"#, "x ".repeat(500));
+        assert_eq!(recognise(&text), Some(Error));
     }
 
     #[test]
