@@ -78,6 +78,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let source = Arc::new(source);
     let appended = Arc::new(Notify::new());
     let pipeline = Pipeline::new(PipelineConfig {
+        redact_rules: config.redact_rules(),
         pending_limit_bytes: PENDING_LIMIT_BYTES,
         ..PipelineConfig::default()
     })?;

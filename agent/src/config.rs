@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use firstlook_pipeline::{Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use serde::Deserialize;
@@ -28,6 +29,8 @@ pub struct Config {
     pub watch: Watch,
     /// Log files to follow, beside journald and the kernel's log. Default none.
     pub files: Vec<Files>,
+    /// Own rules of redaction, beside the built-in ones. At most 64. Default none.
+    pub redact: Vec<RedactRule>,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -80,6 +83,17 @@ fn yes() -> bool {
     true
 }
 
+/// `[[redact]]`: what else is a secret, in log lines and changes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedactRule {
+    /// What it is called in errors.
+    pub name: String,
+    /// Regular expression, at most 4,096 bytes and 1 MiB compiled. What its group `secret` matches is
+    /// redacted, or the whole match where it has no such group. It may not match the empty text.
+    pub pattern: String,
+}
+
 /// `[journal]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -105,6 +119,7 @@ impl Default for Config {
             roots: Roots::default(),
             watch: Watch::default(),
             files: Vec::new(),
+            redact: Vec::new(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -174,6 +189,7 @@ impl Config {
             (1..=65_536).contains(&budget),
             "journal.budget_mib is {budget}: 1 to 65536 is allowed"
         );
+        Redactor::new(&self.redact_rules()).context("redact")?;
         for path in self
             .watch
             .config_paths
@@ -197,6 +213,15 @@ impl Config {
             cgroup: self.roots.cgroup.clone(),
             pressure: self.roots.pressure.clone(),
         }
+    }
+
+    /// Own rules of redaction.
+    pub fn redact_rules(&self) -> Vec<Rule> {
+        let rule = |rule: &RedactRule| Rule {
+            name: rule.name.clone(),
+            pattern: rule.pattern.clone(),
+        };
+        self.redact.iter().map(rule).collect()
     }
 
     /// Files to follow.
@@ -235,6 +260,8 @@ mod tests {
             ("[journal]\nbudget_mib = 0", "budget_mib"),
             ("[watch]\nconfig_paths = [\"etc\"]", "absolute"),
             ("[[files]]\nservice = \"x\"", "glob"),
+            ("[[redact]]\nname = \"mine\"\npattern = \"(\"", "mine"),
+            ("[[redact]]\nname = \"mine\"\npattern = \"x*\"", "mine"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(named), "{error}");

@@ -68,7 +68,7 @@ impl Requests {
             },
             config_paths: declared.cloned().collect(),
             work_dir: config.state_dir.clone(),
-            redact: Arc::new(Rules(Redactor::new(&[])?)),
+            redact: Arc::new(Rules(Redactor::new(&config.redact_rules())?)),
             recent,
         })
     }

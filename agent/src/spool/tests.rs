@@ -7,6 +7,8 @@ use firstlook_proto::convert::decode_record;
 use firstlook_sources_events::{BlindSpots, EventSink};
 
 use super::*;
+mod canary;
+
 use crate::intake::{Intake, intake};
 
 fn journal(dir: &Path, budget_bytes: u64) -> Journal {

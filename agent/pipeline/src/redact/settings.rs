@@ -21,9 +21,10 @@ pub(super) fn redact<'a>(text: &'a str, line: impl Fn(&'a str) -> Cow<'a, str>) 
     let mut inside = Inside::Text;
     for full in text.split_inclusive('\n') {
         let row = full.trim_end_matches(['\n', '\r']);
-        let indent = row.len() - row.trim_start().len();
+        let indent = indent(row);
+        let blank = row[indent..].trim().is_empty();
         if let Inside::Block(outer) = inside
-            && !row.trim().is_empty()
+            && !blank
             && indent <= outer
         {
             inside = Inside::Text;
@@ -34,7 +35,7 @@ pub(super) fn redact<'a>(text: &'a str, line: impl Fn(&'a str) -> Cow<'a, str>) 
                 out.push_str(row);
             }
             Inside::PrivateKey => out.push_str(REDACTED),
-            Inside::Block(_) if row.trim().is_empty() => out.push_str(row),
+            Inside::Block(_) if blank => out.push_str(row),
             Inside::Block(_) => {
                 out.push_str(&row[..indent]);
                 out.push_str(REDACTED);
@@ -60,6 +61,12 @@ pub(super) fn redact<'a>(text: &'a str, line: impl Fn(&'a str) -> Cow<'a, str>) 
         out.push_str(&full[row.len()..]);
     }
     out
+}
+
+/// How far a row is indented. A diff's sign stands where another row of the diff has a space.
+fn indent(row: &str) -> usize {
+    let sign = usize::from(row.starts_with(['+', '-']));
+    row.len() - row[sign..].trim_start().len()
 }
 
 enum Setting {

@@ -229,6 +229,17 @@ last: line
 }
 
 #[test]
+fn block_values_are_gone_from_a_diff_too() {
+    let text = " host: db1\n-  secret: |\n-    C4nary\n+  secret: |\n+    C4nary\n+\n+    C4nary\n   port: 1\n";
+    let out = redactor().text(text);
+    assert!(!out.contains("C4nary"), "{out}");
+    assert!(
+        out.contains("   port: 1") && out.contains(" host: db1"),
+        "{out}"
+    );
+}
+
+#[test]
 fn own_rules_redact_their_group_or_all() {
     let rule = |pattern: &str| Rule {
         name: "own".to_owned(),
