@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
 use firstlook_pipeline::{Pipeline, PipelineConfig};
-use firstlook_runtime::{Ended, Signals, Supervisor, notify};
+use firstlook_runtime::{Ended, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
@@ -77,11 +77,13 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let (source, outlet) = intake(blind.clone());
     let source = Arc::new(source);
     let appended = Arc::new(Notify::new());
-    let pipeline = Pipeline::new(PipelineConfig {
+    let mut pipeline = Pipeline::new(PipelineConfig {
         redact_rules: config.redact_rules(),
         pending_limit_bytes: PENDING_LIMIT_BYTES,
         ..PipelineConfig::default()
     })?;
+    let positions = Arc::new(Positions(journal.clone()));
+    pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
     let spool = Spool::new(
         pipeline,
@@ -115,7 +117,6 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     });
 
     let events = events_config(&config, &identity);
-    let positions = Arc::new(Positions(journal.clone()));
     let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());
     supervisor.spawn("event sources", run);
 

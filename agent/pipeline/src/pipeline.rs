@@ -18,8 +18,8 @@ pub struct Flushed {
     /// In the order in which they are to be appended: schemas come before their blocks. Each
     /// is below [`firstlook_model::record::RECORD_LIMIT_BYTES`].
     pub records: Vec<Record>,
-    /// To be stored in one write with `records`: where readers go on when those are durable. One per
-    /// reader.
+    /// To be stored in one write with `records`: where readers go on when those are durable, one per
+    /// reader; and `templates:<n>`, for [`Pipeline::restore`].
     pub checkpoints: Vec<Checkpoint>,
 }
 
@@ -98,6 +98,12 @@ impl Pipeline {
         })
     }
 
+    /// Goes on with the templates of an earlier pipeline, so that lines keep their templates' ids. `load` gives
+    /// the position of a checkpoint that an earlier flush returned, by its name.
+    pub fn restore(&mut self, load: impl FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) {
+        self.logs.miner.restore(load, now);
+    }
+
     /// Takes an observation. What does not fit is dropped and counted.
     pub fn push(&mut self, observation: Observation) {
         match observation {
@@ -149,13 +155,16 @@ impl Pipeline {
         if !losses.is_empty() {
             records.push(Record::Losses(losses));
         }
+        let templates = self.logs.miner.kept();
         self.logs.next_window(now);
         self.now = now;
         self.pending_bytes = 0;
         self.counters.records += records.len() as u64;
+        let mut checkpoints = self.logs.take_checkpoints();
+        checkpoints.extend(templates);
         Flushed {
             records,
-            checkpoints: self.logs.take_checkpoints(),
+            checkpoints,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Mining log templates: lines that one statement of a program wrote share a template.
 //!
 //! Each line is masked ([`Masker`]) and looked up among its component's templates. Ids are stable hashes of
-//! the template's text, so a text has the same id on every host and across restarts. A template that
-//! generalises gets a new text and id from then on; lines before keep the one they had.
+//! the template's text, so a text has the same id on every host. A template that generalises gets a new text
+//! and id from then on; lines before keep the one they had. What was generalised is kept across restarts.
 //!
 //! Memory is bounded by [`TemplateLimits`]; lines beyond go to [`OTHER_TEXT`] and are counted.
 
 mod forest;
+mod kept;
 mod mask;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use firstlook_model::{ComponentId, TemplateId, Timestamp, id::stable_hash};
+use firstlook_model::{Checkpoint, ComponentId, TemplateId, Timestamp, id::stable_hash};
 
 use forest::{Forest, Found};
+use kept::{Kept, Shards};
 pub use mask::{MASK, Masker};
 
 /// Text of the template that stands for all lines beyond the budgets.
@@ -69,6 +71,7 @@ pub struct Miner {
     /// Lines for which there was no forest to count in, in this window.
     strangers: u64,
     other_lines: u64,
+    shards: Shards,
 }
 
 impl Miner {
@@ -83,7 +86,44 @@ impl Miner {
             window: 1,
             strangers: 0,
             other_lines: 0,
+            shards: Shards::default(),
         }
+    }
+
+    /// Takes back what [`Miner::kept`] gave to an earlier miner; `load` gives a checkpoint's position by its name.
+    pub fn restore(&mut self, load: impl FnMut(&str) -> Option<Vec<u8>>, now: Timestamp) {
+        for Kept {
+            component,
+            text,
+            wild,
+        } in self.shards.load(load)
+        {
+            let forest = self.forests.entry(component).or_default();
+            let room =
+                self.templates < self.limits.total && forest.len() < self.limits.per_component;
+            self.templates += usize::from(room && forest.restore(text, wild, now));
+        }
+        self.forests.retain(|_, forest| forest.len() > 0);
+    }
+
+    /// Checkpoints to be stored, so that a later miner gives every line the id that this one gives. Empty while
+    /// nothing changed.
+    pub fn kept(&mut self) -> Vec<Checkpoint> {
+        let mut changed = false;
+        for forest in self.forests.values_mut() {
+            changed |= forest.take_changed();
+        }
+        if !changed {
+            return Vec::new();
+        }
+        let kept = self.forests.iter().flat_map(|(component, forest)| {
+            forest.general_texts().map(|(text, wild)| Kept {
+                component: component.clone(),
+                text: text.to_owned(),
+                wild,
+            })
+        });
+        self.shards.save(kept.collect())
     }
 
     /// Finds or makes the template of a redacted line written at `time`.

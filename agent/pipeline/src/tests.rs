@@ -368,6 +368,45 @@ fn the_last_checkpoint_of_each_reader_comes_with_the_lines() {
 }
 
 #[test]
+fn lines_keep_their_template_ids_across_a_restart() {
+    let people = [
+        "ann", "bob", "cid", "dora", "eve", "finn", "gus", "hal", "ida", "jo",
+    ];
+    let texts: Vec<String> = people
+        .iter()
+        .flat_map(|name| {
+            let login = format!("session opened for user {name} by system");
+            [
+                login,
+                format!("order of {name} was refused twice"),
+                format!("{name} is a rare line"),
+            ]
+        })
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let ids = |pipeline: &mut Pipeline| {
+        pipeline.push(lines(&texts));
+        let flushed = pipeline.flush(at(1));
+        let ids: Vec<_> = entries(&flushed)
+            .iter()
+            .map(|entry| entry.template)
+            .collect();
+        (ids, flushed.checkpoints)
+    };
+    let mut first = pipeline();
+    let (learning, kept) = ids(&mut first);
+    let (learned, nothing_new) = ids(&mut first);
+    assert_ne!(learning, learned, "nothing was generalised");
+    assert_eq!(nothing_new, []);
+    let stored: std::collections::BTreeMap<_, _> =
+        kept.into_iter().map(|c| (c.reader, c.position)).collect();
+    assert!(!stored.is_empty());
+    let mut second = pipeline();
+    second.restore(|name| stored.get(name).cloned(), at(2));
+    assert_eq!(ids(&mut second), (learned, Vec::new()));
+}
+
+#[test]
 fn the_same_observations_give_the_same_records() {
     let run = || {
         let mut pipeline = pipeline();

@@ -43,6 +43,8 @@ pub(super) struct Forest {
     live: usize,
     pub other_lines: u64,
     pub other_window: u64,
+    /// Generalised templates came or went since last asked.
+    changed: bool,
 }
 
 impl Forest {
@@ -62,6 +64,42 @@ impl Forest {
 
     pub fn exact(&self, masked: &str) -> Option<u32> {
         self.texts.get(masked).copied()
+    }
+
+    /// Whether generalised templates came or went since last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Text and variable places of every generalised template.
+    pub fn general_texts(&self) -> impl Iterator<Item = (&str, u128)> {
+        let all = self.slots.iter().flatten();
+        all.filter(|t| t.wild != 0)
+            .map(|t| (t.text.as_str(), t.wild))
+    }
+
+    /// Takes a generalised template back, as last used at `used`. Refused unless its variables are masked.
+    pub fn restore(&mut self, text: String, wild: u128, used: Timestamp) -> bool {
+        let masked = text
+            .split(' ')
+            .enumerate()
+            .fold(0u128, |places, (place, token)| {
+                if place < 128 && token == MASK {
+                    places | 1 << place
+                } else {
+                    places
+                }
+            });
+        if wild & !masked != 0
+            || self.texts.contains_key(text.as_str())
+            || text.split(' ').count() > 128
+        {
+            return false;
+        }
+        let tokens = text.split(' ').map(|t| stable_hash(t.as_bytes())).collect();
+        let slot = self.insert(text, tokens, wild);
+        self.template(slot).used = used;
+        true
     }
 
     /// Finds or makes the template of a text that `exact` does not know.
@@ -123,6 +161,7 @@ impl Forest {
 
     fn generalise(&mut self, masked: &str, tokens: &[u64], siblings: &[u32], places: u128) -> u32 {
         let mut wild = places;
+        self.changed = true;
         for slot in siblings {
             if let Some(template) = self.slots[*slot as usize].take() {
                 wild |= template.wild;
@@ -182,6 +221,7 @@ impl Forest {
         for (slot, entry) in self.slots.iter_mut().enumerate() {
             if let Some(old) = entry.take_if(|t| t.used < limit) {
                 self.live -= 1;
+                self.changed |= old.wild != 0;
                 self.free.push(slot as u32);
                 if let Some(slots) = self.by_length.get_mut(&old.tokens.len()) {
                     slots.retain(|s| *s as usize != slot);
