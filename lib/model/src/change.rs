@@ -25,6 +25,16 @@ pub enum ChangeKind {
     Stop,
     /// The kernel booted.
     Reboot,
+    /// A setting of the running kernel changed.
+    Setting,
+    /// A file system was mounted, unmounted or mounted otherwise.
+    Mount,
+    /// Somebody logged in, or acted as somebody else.
+    Login,
+    /// What runs by the clock changed.
+    Schedule,
+    /// A certificate was replaced, or expired.
+    Certificate,
 }
 
 /// One change.

@@ -105,4 +105,9 @@ enumeration!(
     Restart = Restart,
     Stop = Stop,
     Reboot = Reboot,
+    Setting = Setting,
+    Mount = Mount,
+    Login = Login,
+    Schedule = Schedule,
+    Certificate = Certificate,
 );

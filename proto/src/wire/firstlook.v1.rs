@@ -470,6 +470,11 @@ pub enum ChangeKind {
     Restart = 6,
     Stop = 7,
     Reboot = 8,
+    Setting = 9,
+    Mount = 10,
+    Login = 11,
+    Schedule = 12,
+    Certificate = 13,
 }
 impl ChangeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -487,6 +492,11 @@ impl ChangeKind {
             Self::Restart => "CHANGE_KIND_RESTART",
             Self::Stop => "CHANGE_KIND_STOP",
             Self::Reboot => "CHANGE_KIND_REBOOT",
+            Self::Setting => "CHANGE_KIND_SETTING",
+            Self::Mount => "CHANGE_KIND_MOUNT",
+            Self::Login => "CHANGE_KIND_LOGIN",
+            Self::Schedule => "CHANGE_KIND_SCHEDULE",
+            Self::Certificate => "CHANGE_KIND_CERTIFICATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -501,6 +511,11 @@ impl ChangeKind {
             "CHANGE_KIND_RESTART" => Some(Self::Restart),
             "CHANGE_KIND_STOP" => Some(Self::Stop),
             "CHANGE_KIND_REBOOT" => Some(Self::Reboot),
+            "CHANGE_KIND_SETTING" => Some(Self::Setting),
+            "CHANGE_KIND_MOUNT" => Some(Self::Mount),
+            "CHANGE_KIND_LOGIN" => Some(Self::Login),
+            "CHANGE_KIND_SCHEDULE" => Some(Self::Schedule),
+            "CHANGE_KIND_CERTIFICATE" => Some(Self::Certificate),
             _ => None,
         }
     }
