@@ -1,20 +1,24 @@
-//! Changes: packages, unit files, configuration, programs replaced under running services.
+//! Changes: packages, unit files, configuration, certificates, what cron runs, programs replaced under running
+//! services, settings of the kernel, mounts.
 //!
-//! Everything is looked at every two seconds by its stamps and read only when those moved. What was known
-//! is kept in checkpoints, so that a change made while the agent was down is noticed when it starts. A
-//! change is offered before the state that knows it is delivered: after a crash between the two it comes
+//! Files are looked at every two seconds by their stamps, and read only when those moved; settings and mounts every
+//! ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
+//! starts. A change is offered before the state that knows it is delivered: after a crash between the two it comes
 //! again, under the same id.
 
+mod certificates;
 mod diff;
+mod host;
 mod marks;
+mod mounts;
 mod owners;
 mod packages;
 mod programs;
+mod settings;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +31,10 @@ use crate::clock;
 use crate::config::EventsConfig;
 use crate::drive::{Outlet, Step, drive};
 use crate::services::Services;
+use certificates::Certificates;
 use marks::{FileChange, Mark, Marks, What};
 use owners::Owners;
-use packages::Packages;
+use packages::{Database, Packages};
 use store::Store;
 
 const NAME: &str = "changes";
@@ -57,6 +62,8 @@ pub(crate) async fn run(source: Source) {
 
 /// Looks for which the services are waited for: without them nothing can be attributed.
 const PATIENCE_LOOKS: u32 = 5;
+/// Looks between two at settings and mounts.
+const LOOKS_PER_HOST: u32 = 5;
 /// Looks, ten minutes, after which a file that was kept but that nobody names any more is forgotten.
 const KEPT_LOOKS: u32 = 300;
 
@@ -66,20 +73,27 @@ struct Kept {
     files: BTreeMap<PathBuf, Mark>,
     /// Main process by unit whose program was reported as replaced.
     replaced: BTreeMap<String, u32>,
+    /// Settings of the kernel; empty before they were first read.
+    #[serde(default)]
+    settings: settings::Settings,
+    #[serde(default)]
+    mounts: Option<mounts::Mounts>,
+    /// Certificates whose expiry was reported.
+    #[serde(default)]
+    expired: BTreeSet<String>,
 }
-
-/// Inode, size and modification time of dpkg's status file.
-type StatusStamp = (u64, u64, i64, i64);
 
 struct Watcher {
     config: Arc<EventsConfig>,
     services: Services,
     owners: Owners,
     marks: Marks,
-    replaced: BTreeMap<String, u32>,
+    /// What was kept of all but files and packages, and is now.
+    kept: Kept,
+    certificates: Certificates,
     /// `None`: no list of packages was ever read.
     packages: Option<Packages>,
-    status_stamp: Option<StatusStamp>,
+    packages_stamp: Option<packages::Stamp>,
     /// Files that have only now come to be watched are no created ones.
     watched_before: BTreeSet<PathBuf>,
     /// Nothing was kept: all that is found is how things were.
@@ -95,16 +109,18 @@ impl Watcher {
         let (files_store, kept) = Store::load::<Kept>("changes:files", checkpoints);
         let (packages_store, packages) = Store::load("changes:packages", checkpoints);
         let first = kept.is_none();
-        let kept = kept.unwrap_or_default();
+        let mut kept = kept.unwrap_or_default();
+        let files = std::mem::take(&mut kept.files);
         Self {
             config: source.config.clone(),
             services: source.services.clone(),
             owners: Owners::default(),
-            watched_before: kept.files.keys().cloned().collect(),
-            marks: Marks::from_kept(kept.files),
-            replaced: kept.replaced,
+            watched_before: files.keys().cloned().collect(),
+            marks: Marks::from_kept(files),
+            kept,
+            certificates: Certificates::default(),
             packages,
-            status_stamp: None,
+            packages_stamp: None,
             first,
             looks: 0,
             files_store,
@@ -131,13 +147,16 @@ impl Watcher {
                 .update(&running, &dirs, &self.config.proc_root, true);
         }
         changes.extend(self.replaced_programs(&running, now));
-        let kept = Kept {
-            files: self.marks.kept().clone(),
-            replaced: self.replaced.clone(),
-        };
-        step.lines.checkpoints = self.files_store.save(&kept);
-        if let Some(packages) = self.moved_packages() {
-            changes.extend(self.changed_packages(&packages, now));
+        changes.extend(self.expired_certificates(now));
+        if (self.looks - 1).is_multiple_of(LOOKS_PER_HOST) {
+            changes.extend(self.changed_settings(now));
+            changes.extend(self.changed_mounts(now));
+        }
+        self.kept.files = self.marks.kept().clone();
+        step.lines.checkpoints = self.files_store.save(&self.kept);
+        self.kept.files.clear();
+        if let Some((database, packages)) = self.moved_packages() {
+            changes.extend(self.changed_packages(&database, &packages, now));
             step.lines
                 .checkpoints
                 .extend(self.packages_store.save(&packages));
@@ -156,6 +175,7 @@ impl Watcher {
         let silent = |path: &Path| first || !(before.contains(path) || roots.contains(path));
         let found = self.marks.look(&watched, silent, now);
         self.first = false;
+        self.certificates.look(watched.iter());
         self.watched_before = watched;
         let mut changes: Vec<Change> = found
             .iter()
@@ -178,7 +198,7 @@ impl Watcher {
     /// Every file to look at, and of these the ones that stand below a configured root.
     fn watched(&self) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
         let mut below_roots = BTreeSet::new();
-        for root in &self.config.watch {
+        for root in self.config.watch.iter().chain(&self.config.cron_paths) {
             marks::list(root, &|path| !marks::is_leftover(path), &mut below_roots);
         }
         for dir in &self.config.unit_dirs {
@@ -197,18 +217,19 @@ impl Watcher {
 
     fn file_change(&self, change: &FileChange) -> Change {
         let path = change.path.as_path();
-        let is_unit = self
-            .config
-            .unit_dirs
-            .iter()
-            .any(|dir| path.starts_with(dir));
-        let (kind, owner) = if is_unit {
-            (ChangeKind::UnitFile, owners::of_unit_file(path))
-        } else {
-            (
-                ChangeKind::ConfigFile,
-                self.owners.of(path).map(str::to_owned),
-            )
+        let below = |dirs: &[PathBuf]| dirs.iter().any(|dir| path.starts_with(dir));
+        let is_unit = below(&self.config.unit_dirs);
+        let certificate = self.certificates.of(path);
+        let kind = match path {
+            _ if is_unit && is_timer(path) => ChangeKind::Schedule,
+            _ if is_unit => ChangeKind::UnitFile,
+            _ if below(&self.config.cron_paths) => ChangeKind::Schedule,
+            _ if certificate.is_some() => ChangeKind::Certificate,
+            _ => ChangeKind::ConfigFile,
+        };
+        let owner = match is_unit {
+            true => owners::of_unit_file(path),
+            false => self.owners.of(path).map(str::to_owned),
         };
         let component =
             owner.map_or_else(|| self.config.machine(), |unit| self.config.service(&unit));
@@ -217,10 +238,18 @@ impl Watcher {
             What::Changed => "changed",
             What::Removed => "was removed",
         };
-        let text = format!("{} {what}", path.display());
+        let mut text = format!("{} {what}", path.display());
+        if let Some(certificate) = certificate {
+            text = format!(
+                "{text}: {} is valid until {}",
+                certificate.subject, certificate.ends
+            );
+        }
+        // A certificate's text says nothing to a reader.
         let detail = change
             .texts
             .as_ref()
+            .filter(|_| kind != ChangeKind::Certificate)
             .map(|(old, new)| diff::redacted_diff(path, old, new))
             .unwrap_or_default();
         let subject = path.to_string_lossy();
@@ -235,17 +264,17 @@ impl Watcher {
         running: &BTreeMap<String, u32>,
         now: Timestamp,
     ) -> Vec<Change> {
-        self.replaced
-            .retain(|unit, pid| running.get(unit) == Some(pid));
+        let replaced = &mut self.kept.replaced;
+        replaced.retain(|unit, pid| running.get(unit) == Some(pid));
         let mut changes = Vec::new();
         for (unit, &pid) in running {
-            if self.replaced.contains_key(unit) {
+            if self.kept.replaced.contains_key(unit) {
                 continue;
             }
             let Some(program) = programs::replaced(&self.config.proc_root, pid) else {
                 continue;
             };
-            self.replaced.insert(unit.clone(), pid);
+            self.kept.replaced.insert(unit.clone(), pid);
             let modified = fs::metadata(&program).and_then(|meta| meta.modified());
             let (time, what) = match modified {
                 Ok(at) => (clock::from_system(at).min(now), "was replaced"),
@@ -266,31 +295,44 @@ impl Watcher {
         changes
     }
 
-    /// The packages, if the list was written since it was last read.
-    fn moved_packages(&mut self) -> Option<Packages> {
-        let path = self.config.dpkg_status.as_ref()?;
-        let meta = fs::metadata(path).ok()?;
-        let stamp = Some((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
-        if stamp == self.status_stamp {
-            return None;
-        }
-        let packages = packages::read(path)?;
-        self.status_stamp = stamp;
-        Some(packages)
+    /// The first list of packages that there is.
+    fn database(&self) -> Option<Database> {
+        let dpkg = self.config.dpkg_status.clone().map(Database::Dpkg);
+        let apk = self.config.apk_installed.clone().map(Database::Apk);
+        let rpm = self.config.rpm_databases.iter().cloned().map(Database::Rpm);
+        let mut all = dpkg.into_iter().chain(apk).chain(rpm);
+        all.find(|database| database.path().exists())
     }
 
-    fn changed_packages(&self, packages: &Packages, now: Timestamp) -> Vec<Change> {
-        let (Some(before), Some(path)) = (&self.packages, &self.config.dpkg_status) else {
+    /// The packages, if their list was written since it was last read.
+    fn moved_packages(&mut self) -> Option<(Database, Packages)> {
+        let database = self.database()?;
+        let stamp = Some(database.stamp()?);
+        if stamp == self.packages_stamp {
+            return None;
+        }
+        let packages = database.read()?;
+        self.packages_stamp = stamp;
+        Some((database, packages))
+    }
+
+    fn changed_packages(
+        &self,
+        database: &Database,
+        packages: &Packages,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let Some(before) = &self.packages else {
             return Vec::new();
         };
         let found = packages::compare(before, packages);
-        let time = fs::metadata(path).and_then(|meta| meta.modified());
+        let time = fs::metadata(database.path()).and_then(|meta| meta.modified());
         let time = time.map_or(now, clock::from_system).min(now);
         let mut changes: Vec<Change> = found
             .iter()
             .take(PACKAGE_CHANGES_LIMIT)
             .map(|change| {
-                let unit = packages::unit_of(path, &change.key);
+                let unit = database.unit_of(&change.key);
                 let component =
                     unit.map_or_else(|| self.config.machine(), |unit| self.config.service(&unit));
                 self.change(
@@ -330,6 +372,10 @@ impl Watcher {
             ChangeKind::Package => "package",
             ChangeKind::UnitFile => "unit-file",
             ChangeKind::Binary => "binary",
+            ChangeKind::Setting => "setting",
+            ChangeKind::Mount => "mount",
+            ChangeKind::Schedule => "schedule",
+            ChangeKind::Certificate => "certificate",
             _ => "config",
         };
         let text: String = text
@@ -346,6 +392,14 @@ impl Watcher {
             detail: String::new(),
         }
     }
+}
+
+fn is_timer(path: &Path) -> bool {
+    let own_or_dir = [Some(path), path.parent()];
+    own_or_dir.into_iter().flatten().any(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_suffix(".d").unwrap_or(&name).ends_with(".timer")
+    })
 }
 
 /// What systemd reads: unit files and drop-ins. Links that enable a unit are not.

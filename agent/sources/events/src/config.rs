@@ -33,6 +33,13 @@ pub struct EventsConfig {
     pub journal_dirs: Vec<PathBuf>,
     /// dpkg's list of packages. Default `/var/lib/dpkg/status`; `None`: not watched.
     pub dpkg_status: Option<PathBuf>,
+    /// apk's list of packages, where there is none of dpkg. Default `/lib/apk/db/installed`.
+    pub apk_installed: Option<PathBuf>,
+    /// Where rpm's database may be, in SQLite. The first that is there is watched, where there is none of
+    /// the others. Default `/usr/lib/sysimage/rpm/rpmdb.sqlite` and `/var/lib/rpm/rpmdb.sqlite`.
+    pub rpm_databases: Vec<PathBuf>,
+    /// Files and directories of what cron runs. Default those of cron(8) and anacron(8).
+    pub cron_paths: Vec<PathBuf>,
     /// Directories of unit files and drop-ins. Default those of systemd.unit(5) that exist on Debian.
     pub unit_dirs: Vec<PathBuf>,
     /// The system bus. Default `/run/dbus/system_bus_socket`; `None`: unit states are not read.
@@ -54,6 +61,23 @@ impl EventsConfig {
             cgroup_prefix: None,
             journal_dirs: vec!["/var/log/journal".into(), "/run/log/journal".into()],
             dpkg_status: Some("/var/lib/dpkg/status".into()),
+            apk_installed: Some("/lib/apk/db/installed".into()),
+            rpm_databases: vec![
+                "/usr/lib/sysimage/rpm/rpmdb.sqlite".into(),
+                "/var/lib/rpm/rpmdb.sqlite".into(),
+            ],
+            cron_paths: [
+                "/etc/crontab",
+                "/etc/anacrontab",
+                "/etc/cron.d",
+                "/etc/cron.hourly",
+                "/etc/cron.daily",
+                "/etc/cron.weekly",
+                "/etc/cron.monthly",
+                "/var/spool/cron",
+            ]
+            .map(PathBuf::from)
+            .into(),
             unit_dirs: vec![
                 "/etc/systemd/system".into(),
                 "/run/systemd/system".into(),

@@ -1,9 +1,15 @@
-//! Packages, by dpkg's status file (deb-control(5), dpkg(1)).
+//! Packages, by the databases of dpkg (deb-control(5), dpkg(1)), apk and rpm, read without their tools. Of rpm's three
+//! forms only SQLite is read; Berkeley DB and ndb are not.
+
+mod apk;
+mod rpm;
+mod sqlite;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// Largest status file read. A full desktop has about 8 MiB.
 const STATUS_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
@@ -15,20 +21,72 @@ const LIST_LIMIT_BYTES: u64 = 1024 * 1024;
 /// Version by `name:architecture`.
 pub(super) type Packages = BTreeMap<String, String>;
 
-/// Reads the status file; `None` when it is not there or too large.
-pub(super) fn read(path: &Path) -> Option<Packages> {
+/// Inode, size and modification time of a database's files.
+pub(super) type Stamp = Vec<(u64, u64, i64, i64)>;
+
+/// Where packages are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Database {
+    Dpkg(PathBuf),
+    Apk(PathBuf),
+    Rpm(PathBuf),
+}
+
+impl Database {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Dpkg(path) | Self::Apk(path) | Self::Rpm(path) => path,
+        }
+    }
+
+    /// What tells that nothing was written; `None` when there is no such database.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        let mut log = self.path().as_os_str().to_owned();
+        log.push("-wal");
+        let stamp = |meta: fs::Metadata| (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec());
+        let own = stamp(fs::metadata(self.path()).ok()?);
+        let log = matches!(self, Self::Rpm(_))
+            .then(|| fs::metadata(log).ok())
+            .flatten();
+        Some([own].into_iter().chain(log.map(stamp)).collect())
+    }
+
+    /// The packages; `None` when they cannot be read now, or somebody wrote meanwhile.
+    pub(super) fn read(&self) -> Option<Packages> {
+        let before = self.stamp()?;
+        let packages = match self {
+            Self::Dpkg(path) => parse(&text(path)?),
+            Self::Apk(path) => apk::parse(&text(path)?),
+            Self::Rpm(path) => rpm::read(path)
+                .inspect_err(|error| tracing::debug!(%error, "rpm database cannot be read"))
+                .ok()?,
+        };
+        (self.stamp()? == before).then_some(packages)
+    }
+
+    /// The unit file that a package ships, where the database tells.
+    pub(super) fn unit_of(&self, key: &str) -> Option<String> {
+        match self {
+            Self::Dpkg(status) => unit_of(status, key),
+            Self::Apk(_) | Self::Rpm(_) => None,
+        }
+    }
+}
+
+/// The text of a database; `None` when it is not there or too large.
+fn text(path: &Path) -> Option<String> {
     let mut text = Vec::new();
     let file = File::open(path).ok()?;
     if file.metadata().ok()?.len() > STATUS_LIMIT_BYTES {
         return None;
     }
     file.take(STATUS_LIMIT_BYTES).read_to_end(&mut text).ok()?;
-    Some(parse(&String::from_utf8_lossy(&text)))
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Packages that have files on the disk. One that is only half installed counts, with its new version:
 /// dpkg writes such states in the middle of an upgrade.
-pub(super) fn parse(text: &str) -> Packages {
+fn parse(text: &str) -> Packages {
     let mut packages = Packages::new();
     for paragraph in text.split("\n\n") {
         let (mut name, mut version, mut architecture, mut status) = ("", "", "", "");
@@ -85,7 +143,7 @@ fn short(key: &str) -> &str {
 }
 
 /// The unit file that a package ships, by dpkg's list of its files. The first, where it has several.
-pub(super) fn unit_of(status: &Path, key: &str) -> Option<String> {
+fn unit_of(status: &Path, key: &str) -> Option<String> {
     let dir = status.parent()?.join("info");
     let list = [format!("{}.list", short(key)), format!("{key}.list")]
         .iter()
@@ -147,15 +205,42 @@ mod tests {
     #[test]
     fn package_is_tied_to_the_unit_that_it_ships() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("info")).unwrap();
+        fs::create_dir(dir.path().join("info")).unwrap();
         let list = "/.\n/lib/systemd/system/nginx@.service\n/lib/systemd/system/nginx.service\n";
-        std::fs::write(dir.path().join("info/nginx.list"), list).unwrap();
+        fs::write(dir.path().join("info/nginx.list"), list).unwrap();
         let status = dir.path().join("status");
         assert_eq!(
             unit_of(&status, "nginx:amd64").as_deref(),
             Some("nginx.service")
         );
         assert_eq!(unit_of(&status, "bash:amd64"), None);
+    }
+
+    /// Made with SQLite 3.40: headers of 60 kB in the form that rpm writes. The log holds an upgrade of nginx and a second
+    /// kernel.
+    #[test]
+    fn upgrade_in_an_rpm_database_is_seen_through_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let unpack = |name: &str| {
+            let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/rpm");
+            let packed = File::open(fixtures.join(format!("{name}.zst"))).unwrap();
+            let path = dir.path().join(name);
+            fs::write(&path, zstd::stream::decode_all(packed).unwrap()).unwrap();
+            path
+        };
+        let database = Database::Rpm(unpack("packages.sqlite"));
+        let before = (database.stamp().unwrap(), database.read().unwrap());
+        unpack("packages.sqlite-wal");
+        assert_ne!(database.stamp().unwrap(), before.0);
+        let changes = compare(&before.1, &database.read().unwrap());
+        let texts: Vec<_> = changes.into_iter().map(|change| change.text).collect();
+        assert_eq!(
+            texts,
+            [
+                "package kernel went from 5.1-1.el9 to 5.1-1.el9, 5.2-1.el9",
+                "package nginx went from 1.20-1.el9 to 1.22-1.el9",
+            ]
+        );
     }
 
     proptest! {

@@ -102,6 +102,9 @@ impl Host {
         config.dpkg_status = Some(self.path("dpkg/status"));
         config.unit_dirs = vec![self.path("units")];
         config.watch = vec![self.path("etc")];
+        config.cron_paths = vec![self.path("cron.d")];
+        config.apk_installed = Some(self.path("apk/installed"));
+        config.rpm_databases.clear();
         let mut source = crate::test_source(config, self.stored.clone(), BlindSpots::default());
         source.services = self.services.clone();
         Watcher::new(&source)
@@ -297,4 +300,115 @@ fn file_that_a_new_service_names_is_no_created_one() {
             "/srv/api.conf changed"
         )]
     );
+}
+
+#[test]
+fn jobs_of_cron_and_timers_are_schedules() {
+    let mut host = Host::new();
+    host.write("cron.d/backup", "0 * * * * root backup\n");
+    host.look();
+    host.write("cron.d/backup", "* * * * * root backup\n");
+    host.write("units/backup.timer", "[Timer]\nOnCalendar=hourly\n");
+    let told: Vec<_> = host
+        .look()
+        .into_iter()
+        .map(|(_, kind, text)| (kind, text))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (ChangeKind::Schedule, "/cron.d/backup changed".to_owned()),
+            (
+                ChangeKind::Schedule,
+                "/units/backup.timer was created".to_owned()
+            ),
+        ]
+    );
+}
+
+#[test]
+fn settings_and_mounts_that_changed_while_the_agent_was_down_are_told_once() {
+    let mut host = Host::new();
+    host.write("proc/sys/vm/overcommit_memory", "0\n");
+    host.write(
+        "proc/self/mountinfo",
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
+    );
+    assert_eq!(host.look(), []);
+    host.restart();
+    host.write("proc/sys/vm/overcommit_memory", "2\n");
+    host.write(
+        "proc/self/mountinfo",
+        "22 1 8:1 / / ro - ext4 /dev/sda1 rw\n",
+    );
+    let told: Vec<_> = host
+        .look()
+        .into_iter()
+        .map(|(_, kind, text)| (kind, text))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                ChangeKind::Setting,
+                "vm.overcommit_memory went from 0 to 2".to_owned()
+            ),
+            (
+                ChangeKind::Mount,
+                "/ was mounted otherwise: ro instead of rw".to_owned()
+            ),
+        ]
+    );
+    host.restart();
+    assert_eq!(host.look(), []);
+}
+
+#[test]
+fn certificate_tells_its_end_when_it_is_replaced_and_when_it_is_over() {
+    use certificates::tests::SHOP as CERTIFICATE;
+    let mut host = Host::new();
+    host.write("etc/shop/tls.crt", "none yet\n");
+    host.look();
+    host.write("etc/shop/tls.crt", CERTIFICATE);
+    let end = Timestamp::from_secs(1_793_491_200);
+    assert_eq!(end.to_string(), "2026-11-01T00:00:00Z");
+    let look = |host: &mut Host, now: Timestamp| -> Vec<Change> {
+        let watcher = host.watcher.as_mut().unwrap();
+        let facts = watcher.step(now).facts.into_iter();
+        facts
+            .flat_map(|fact| match fact {
+                Observation::Changes(changes) => changes,
+                other => panic!("unexpected {other:?}"),
+            })
+            .collect()
+    };
+    let replaced = look(&mut host, end.minus(Duration::from_secs(1)));
+    assert_eq!(replaced.len(), 1);
+    assert_eq!(replaced[0].kind, ChangeKind::Certificate);
+    assert_eq!(replaced[0].component.to_string(), SHOP);
+    assert!(
+        replaced[0]
+            .text
+            .ends_with("tls.crt changed: CN=shop.example is valid until 2026-11-01T00:00:00Z")
+    );
+    assert_eq!(replaced[0].detail, "");
+    let over = look(&mut host, end.plus(Duration::from_secs(3)));
+    assert_eq!((over.len(), over[0].time), (1, end));
+    assert!(
+        over[0].text.ends_with("tls.crt expired: CN=shop.example"),
+        "{}",
+        over[0].text
+    );
+    assert_eq!(look(&mut host, end.plus(Duration::from_secs(6))), []);
+}
+
+#[test]
+fn packages_of_alpine_are_compared_where_there_is_no_dpkg() {
+    let mut host = Host::new();
+    fs::remove_file(host.path("dpkg/status")).unwrap();
+    host.write("apk/installed", "P:nginx\nV:1.24-r1\nA:x86_64\n\n");
+    assert_eq!(host.look(), []);
+    host.write("apk/installed", "P:nginx\nV:1.26-r10\nA:x86_64\n\n");
+    let text = "package nginx went from 1.24-r1 to 1.26-r10";
+    assert_eq!(host.look(), [seen("host:app1", ChangeKind::Package, text)]);
 }
