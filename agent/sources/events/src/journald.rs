@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use firstlook_model::{LogSource, Observation, RawLine, Severity, Timestamp};
+use firstlook_model::{Change, LogSource, Observation, RawLine, Severity, Timestamp};
 
 use crate::Source;
 use crate::config::EventsConfig;
 use crate::drive::{BATCH_LIMIT_LINES, Outlet, Step, drive};
+use crate::logins::Logins;
 use crate::sink::BlindSpots;
 use entries::Message;
 use follower::Follower;
@@ -55,6 +56,7 @@ struct Reader {
     kernel_read: Arc<AtomicBool>,
     followers: Vec<Follower>,
     held: Held,
+    logins: Logins,
     looks: u32,
 }
 
@@ -70,6 +72,7 @@ impl Reader {
             blind: source.blind.clone(),
             kernel_read: source.kernel_read.clone(),
             held: Held::default(),
+            logins: Logins::default(),
             looks: 0,
         }
     }
@@ -81,11 +84,13 @@ impl Reader {
         let mut step = Step::default();
         let mut losses = Vec::new();
         let kernel_read = self.kernel_read.load(Ordering::Relaxed);
-        let (config, held) = (&self.config, &mut self.held);
+        let (config, held, logins) = (&self.config, &mut self.held, &mut self.logins);
+        let mut changes = Vec::new();
         for (index, follower) in self.followers.iter_mut().enumerate() {
             let mut dropped = 0;
             step.more |= follower.read(BATCH_LIMIT_LINES, now, |file_id, message| {
                 dropped += message.dropped;
+                changes.extend(login(config, logins, &message));
                 held.push(Entry {
                     follower: index,
                     file_id,
@@ -110,6 +115,9 @@ impl Reader {
         });
         let checkpoints = followers.iter_mut().filter_map(Follower::checkpoint);
         step.lines.checkpoints = checkpoints.collect();
+        if !changes.is_empty() {
+            step.facts.push(Observation::Changes(changes));
+        }
         if !losses.is_empty() {
             step.facts.push(Observation::Losses(losses));
         }
@@ -142,6 +150,14 @@ impl Reader {
             None => self.blind.clear(NAME),
         }
     }
+}
+
+/// The login that a message tells of. Only root's own programs are believed.
+fn login(config: &EventsConfig, logins: &mut Logins, message: &Message) -> Option<Change> {
+    let program = message.program.as_deref().filter(|_| message.from_root)?;
+    let text = message.text.as_deref()?;
+    let time = Timestamp::from_micros(i64::try_from(message.realtime).unwrap_or(i64::MAX));
+    logins.take(program, text, time, message.seqnum, &config.machine())
 }
 
 /// A line of a message; `None` when it has no text.

@@ -17,6 +17,7 @@ mod files;
 mod join;
 mod journald;
 mod kmsg;
+mod logins;
 mod services;
 mod sink;
 mod units;

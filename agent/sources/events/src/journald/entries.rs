@@ -44,6 +44,10 @@ pub(super) struct Message {
     pub(super) about: Option<Arc<str>>,
     /// _PID; 0: the entry has none.
     pub(super) pid: u32,
+    /// _UID is 0.
+    pub(super) from_root: bool,
+    /// _COMM, where it is one that [`logins`](crate::logins) knows.
+    pub(super) program: Option<Arc<str>>,
     /// _TRANSPORT=stdout: a line of a program's output, so that a message may be several entries.
     pub(super) from_output: bool,
     /// _TRANSPORT=kernel.
@@ -61,6 +65,8 @@ enum Field {
     Unit(Arc<str>),
     About(Arc<str>),
     Pid(u32),
+    Root,
+    Program(Arc<str>),
     Output,
     Kernel,
     Dropped(u64),
@@ -205,6 +211,8 @@ impl<B: Bytes> Entries<B> {
                 Field::Unit(unit) => message.unit = Some(unit),
                 Field::About(unit) => message.about = Some(unit),
                 Field::Pid(pid) => message.pid = pid,
+                Field::Root => message.from_root = true,
+                Field::Program(program) => message.program = Some(program),
                 Field::Output => message.from_output = true,
                 Field::Kernel => message.from_kernel = true,
                 Field::Dropped(count) => message.dropped = count,
@@ -255,6 +263,8 @@ fn recognise(bytes: &[u8]) -> Field {
         b"_SYSTEMD_UNIT" => Field::Unit(value.into()),
         b"UNIT" | b"OBJECT_SYSTEMD_UNIT" | b"COREDUMP_UNIT" => Field::About(value.into()),
         b"_PID" => value.parse().map_or(Field::Other, Field::Pid),
+        b"_UID" if value == "0" => Field::Root,
+        b"_COMM" if crate::logins::is_known(value) => Field::Program(value.into()),
         b"_TRANSPORT" if value == "stdout" => Field::Output,
         b"_TRANSPORT" if value == "kernel" => Field::Kernel,
         b"N_DROPPED" => value.parse().map_or(Field::Other, Field::Dropped),

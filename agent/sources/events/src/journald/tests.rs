@@ -384,6 +384,29 @@ fn lines_belong_to_their_unit_and_only_init_speaks_for_others() {
 }
 
 #[test]
+fn login_is_believed_from_a_program_of_root_alone() {
+    let mut config = EventsConfig::for_host(HostId::new("app1").unwrap());
+    config.journal_dirs.clear();
+    let said = |program: Option<&str>, from_root| {
+        let message = Message {
+            text: Some("(to root) bob on pts/0".to_owned()),
+            program: program.map(Into::into),
+            from_root,
+            realtime: FIRST,
+            ..Message::default()
+        };
+        login(&config, &mut Logins::default(), &message)
+    };
+    let change = said(Some("su"), true).unwrap();
+    assert_eq!(
+        (change.text.as_str(), change.kind),
+        ("bob became root", firstlook_model::ChangeKind::Login)
+    );
+    assert_eq!(said(Some("su"), false), None);
+    assert_eq!(said(None, true), None);
+}
+
+#[test]
 fn kernel_messages_are_left_to_the_ring_buffer_where_it_is_read() {
     let mut bench = Bench::new();
     bench.write("system.journal", &fixture("zstd-keyed"), 60);

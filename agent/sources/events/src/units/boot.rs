@@ -1,4 +1,4 @@
-//! Whether the kernel booted since the agent last ran.
+//! Whether the kernel booted since the agent last ran, and whether it is another one.
 
 use std::fs;
 use std::time::Duration;
@@ -17,11 +17,19 @@ pub(crate) async fn report(source: &Source) {
         return;
     };
     let boot = boot.trim();
+    let kernel = fs::read_to_string(proc_root.join("sys/kernel/osrelease")).unwrap_or_default();
+    let position = format!("{boot}\n{}", kernel.trim());
     let known = source.checkpoints.load(READER);
-    if known.as_deref() == Some(boot.as_bytes()) {
+    if known.as_deref() == Some(position.as_bytes()) {
         return;
     }
-    if known.is_some() {
+    let known = known.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    // An earlier agent kept the boot alone.
+    let (known_boot, known_kernel) = match &known {
+        Some(known) => known.split_once('\n').unwrap_or((known, "")),
+        None => (boot, ""),
+    };
+    if known_boot != boot {
         let now = clock::now();
         let uptime = fs::read_to_string(proc_root.join("uptime")).unwrap_or_default();
         let time = booted(&uptime, now);
@@ -30,7 +38,7 @@ pub(crate) async fn report(source: &Source) {
             time,
             component: source.config.machine(),
             kind: ChangeKind::Reboot,
-            text: format!("{} booted", source.config.host),
+            text: text(source.config.host.as_str(), known_kernel, kernel.trim()),
             detail: String::new(),
         };
         source
@@ -39,13 +47,23 @@ pub(crate) async fn report(source: &Source) {
     }
     let checkpoint = Checkpoint {
         reader: READER.to_owned(),
-        position: boot.as_bytes().to_vec(),
+        position: position.into_bytes(),
     };
     let lines = Lines {
         lines: Vec::new(),
         checkpoints: vec![checkpoint],
     };
     source.sink.deliver(lines).await;
+}
+
+fn text(host: &str, before: &str, kernel: &str) -> String {
+    let told = match (before, kernel) {
+        (_, "") => format!("{host} booted"),
+        ("", kernel) => format!("{host} booted, kernel {kernel}"),
+        (before, kernel) if before == kernel => format!("{host} booted, kernel {kernel} as before"),
+        (before, kernel) => format!("{host} booted, kernel went from {before} to {kernel}"),
+    };
+    told.chars().filter(|c| !c.is_control()).take(512).collect()
 }
 
 /// When the kernel booted, by `/proc/uptime`; now when that is unreadable.
@@ -61,6 +79,26 @@ fn booted(uptime: &str, now: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn boot_tells_the_kernels() {
+        for (before, kernel, told) in [
+            (
+                "6.1.0-18",
+                "6.1.0-22",
+                "h1 booted, kernel went from 6.1.0-18 to 6.1.0-22",
+            ),
+            (
+                "6.1.0-18",
+                "6.1.0-18",
+                "h1 booted, kernel 6.1.0-18 as before",
+            ),
+            ("", "6.1.0-18", "h1 booted, kernel 6.1.0-18"),
+            ("6.1.0-18", "", "h1 booted"),
+        ] {
+            assert_eq!(text("h1", before, kernel), told);
+        }
+    }
 
     #[test]
     fn boot_time_is_now_less_uptime_and_survives_nonsense() {
