@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use firstlook_model::Timestamp;
 
-use parse::{Stamp, Zone};
+use parse::Zone;
 
 /// Oldest stamp believed, before arrival: an agent that was down reads its backlog.
 pub const PAST_LIMIT: Duration = Duration::from_secs(48 * 3_600);

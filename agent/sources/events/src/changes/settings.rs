@@ -89,6 +89,22 @@ mod tests {
     use std::fs;
 
     #[test]
+    fn documented_settings_are_the_ones_looked_at() {
+        let guide = include_str!("../../../../../docs/logs-and-changes.md");
+        let told = guide
+            .split("Kernel settings:")
+            .nth(1)
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            NAMES.map(|name| name.replace('/', "."))
+        );
+    }
+
+    #[test]
     fn settings_that_changed_are_told_with_both_values() {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, value: &str| {

@@ -200,3 +200,22 @@ fn what_is_cut_off_long_lines_is_counted() {
         (1, &["line-cut".to_owned()][..])
     );
 }
+
+#[test]
+fn every_reason_of_a_loss_is_documented() {
+    let guide = include_str!("../../../../../../docs/logs-and-changes.md");
+    let code = [
+        include_str!("../../files.rs"),
+        include_str!("../rotation.rs"),
+    ]
+    .concat();
+    let told = code
+        .split("lost(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let told: BTreeSet<&str> = told.collect();
+    assert_eq!(told.len(), 5, "{told:?}");
+    for reason in told {
+        assert!(guide.contains(&format!("| `{reason}` |")), "{reason}");
+    }
+}
