@@ -7,8 +7,9 @@ use super::parse::{self, Stamp};
 /// How far into a plain line a stamp is looked for, and how many words are tried.
 const HEAD_LIMIT_BYTES: usize = 96;
 const WORDS_LIMIT: usize = 8;
-/// How far into a JSON object or logfmt its key is looked for.
-const KEYED_LIMIT_BYTES: usize = 4_096;
+/// How far into a JSON object its key is looked for, and into logfmt, which begins with it.
+const OBJECT_LIMIT_BYTES: usize = 4_096;
+const LOGFMT_LIMIT_BYTES: usize = 256;
 const KEYS: [&str; 9] = [
     "time",
     "ts",
@@ -23,12 +24,14 @@ const KEYS: [&str; 9] = [
 
 /// The first stamp of a line.
 pub(super) fn find(text: &str, arrival: Timestamp) -> Option<Stamp> {
-    let bytes = &text.as_bytes()[..text.len().min(KEYED_LIMIT_BYTES)];
+    let bytes = &text.as_bytes()[..text.len().min(OBJECT_LIMIT_BYTES)];
     if bytes.first() == Some(&b'{') {
         return keyed(bytes, arrival);
     }
     let head = &bytes[..bytes.len().min(HEAD_LIMIT_BYTES)];
-    plain(head, bytes, arrival).or_else(|| keyed(bytes, arrival))
+    let logfmt = &bytes[..bytes.len().min(LOGFMT_LIMIT_BYTES)];
+    plain(head, bytes, arrival)
+        .or_else(|| logfmt.contains(&b'=').then(|| keyed(logfmt, arrival))?)
 }
 
 /// A stamp at the beginning of one of the first words, brackets and syslog's priority passed over.
