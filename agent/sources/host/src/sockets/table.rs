@@ -40,6 +40,10 @@ pub(crate) fn read(net: &Path) -> io::Result<Seen> {
         }));
     }
     any?;
+    // A table that changes while it is read lists some sockets twice.
+    let which = |socket: &Socket| (socket.local, socket.remote, socket.inode);
+    seen.sockets.sort_unstable_by_key(which);
+    seen.sockets.dedup_by_key(|socket| which(socket));
     if let Ok((routes, _)) = read_lines(&net.join("fib_trie"), &mut bytes, LIMIT_BYTES) {
         seen.addresses.extend(local_addresses(routes));
     }
