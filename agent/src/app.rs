@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
 use firstlook_pipeline::{Pipeline, PipelineConfig};
-use firstlook_runtime::{Ended, Signals, Supervisor, clock, notify};
+use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
@@ -35,6 +35,8 @@ const JOURNAL_AGAIN: Duration = Duration::from_secs(10);
 const PENDING_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// A source that failed is begun again after this.
 const SOURCE_AGAIN: Duration = Duration::from_secs(10);
+/// What should move every second or two and has not for this long hangs.
+const STILL_AFTER: Duration = Duration::from_secs(25);
 /// How often the agent says how it fares.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
@@ -69,12 +71,17 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         signals.received().await;
         signal_stop.cancel();
     });
+    // Up from here on: a full disk must not look like an agent that does not start.
+    let pulse = Pulse::default();
+    supervisor.spawn("watchdog", pulse.clone().watchdog(stop.clone()));
+    notify::tell("READY=1");
     let Some(journal) = open_journal(&config.state_dir, budget, &stop).await else {
         return Ok(());
     };
 
     let blind = BlindSpots::default();
-    let (source, outlet) = intake(blind.clone());
+    let frames = pulse.part("host sources", STILL_AFTER);
+    let (source, outlet) = intake(blind.clone(), frames);
     let source = Arc::new(source);
     let appended = Arc::new(Notify::new());
     let mut pipeline = Pipeline::new(PipelineConfig {
@@ -92,6 +99,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         recent.clone(),
         OwnSeries::new(&identity.host),
         outlet,
+        pulse.part("spool", STILL_AFTER),
     );
     // The uplink goes last: it may still send what the spool writes at the end.
     let uplink_stop = CancellationToken::new();
@@ -134,9 +142,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let status = uplink.status();
     supervisor.spawn("uplink", uplink.run(uplink_stop));
     supervisor.spawn("report", report(journal, status, stop.clone()));
-    supervisor.spawn("watchdog", watchdog(stop.clone()));
 
-    notify::tell("READY=1");
     let ended = supervisor.run(GRACE).await;
     notify::tell("STOPPING=1");
     match ended {
@@ -214,15 +220,5 @@ async fn report(journal: Journal, status: Arc<UplinkStatus>, stop: CancellationT
             journal_bytes = journal.bytes(),
             "agent fares"
         );
-    }
-}
-
-async fn watchdog(stop: CancellationToken) {
-    let Some(interval) = notify::watchdog_interval() else {
-        return stop.cancelled().await;
-    };
-    while !stop.is_cancelled() {
-        notify::tell("WATCHDOG=1");
-        pause(&stop, interval).await;
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use firstlook_model::{Lines, Loss, Observation, Timestamp};
-use firstlook_runtime::{clock, queue};
+use firstlook_runtime::{Beat, clock, queue};
 use firstlook_sources_events::{BlindSpots, EventSink};
 use tokio::sync::mpsc;
 
@@ -74,6 +74,7 @@ pub struct Intake {
     lines: mpsc::Sender<Lines>,
     tally: Tally,
     blind: BlindSpots,
+    frames: Beat,
 }
 
 /// The consuming side.
@@ -86,8 +87,8 @@ pub struct Outlet {
     pub tally: Tally,
 }
 
-/// Makes both sides. `blind` is added to every inventory that passes.
-pub fn intake(blind: BlindSpots) -> (Intake, Outlet) {
+/// Makes both sides. `blind` is added to every inventory that passes; `frames` beats with every frame.
+pub fn intake(blind: BlindSpots, frames: Beat) -> (Intake, Outlet) {
     let (facts, facts_out) = queue::drop_oldest(FACTS_CAPACITY, FACTS_LIMIT_BYTES);
     let (lines, lines_out) = mpsc::channel(LINES_CAPACITY);
     let tally = Tally::default();
@@ -102,6 +103,7 @@ pub fn intake(blind: BlindSpots) -> (Intake, Outlet) {
             lines,
             tally,
             blind,
+            frames,
         },
         outlet,
     )
@@ -109,8 +111,10 @@ pub fn intake(blind: BlindSpots) -> (Intake, Outlet) {
 
 impl Intake {
     fn take(&self, source: &'static str, mut observation: Observation) {
-        if let Observation::Inventory(inventory) = &mut observation {
-            inventory.blind.extend(self.blind.list());
+        match &mut observation {
+            Observation::Inventory(inventory) => inventory.blind.extend(self.blind.list()),
+            Observation::Frame(_) => self.frames.beat(),
+            _ => {}
         }
         let weight = weight(&observation);
         for dropped in self.facts.send(
@@ -168,11 +172,18 @@ impl EventSink for Intake {
 mod tests {
     use super::*;
     use firstlook_model::{Frame, Schema};
+    use firstlook_runtime::Pulse;
     use firstlook_sources_host::Sink;
+    use std::time::Duration;
+
+    fn sides() -> (Intake, Outlet) {
+        let frames = Pulse::default().part("frames", Duration::from_secs(1));
+        intake(BlindSpots::default(), frames)
+    }
 
     #[test]
     fn what_makes_room_is_counted_under_its_own_source() {
-        let (intake, outlet) = intake(BlindSpots::default());
+        let (intake, outlet) = sides();
         for _ in 0..FACTS_CAPACITY {
             Sink::offer(&intake, "old", Observation::Edges(Vec::new()));
         }
@@ -187,7 +198,7 @@ mod tests {
 
     #[test]
     fn heavy_observations_make_room_before_the_queue_is_long() {
-        let (intake, outlet) = intake(BlindSpots::default());
+        let (intake, outlet) = sides();
         let frame = |series: usize| {
             Observation::Frame(Frame {
                 schema: Arc::new(Schema::new(Vec::new())),
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_a_dropped_observation_tells_of_losses_is_told_all_the_same() {
-        let (intake, outlet) = intake(BlindSpots::default());
+        let (intake, outlet) = sides();
         let loss = Loss {
             source: "kmsg".into(),
             reason: "overrun".into(),

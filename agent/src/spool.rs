@@ -11,7 +11,7 @@ use firstlook_journal::{Entry, Journal, JournalError, Position, Shed};
 use firstlook_model::{Checkpoint, Loss, Observation, Record, RecordClass, Timestamp};
 use firstlook_pipeline::{Flushed, Pipeline};
 use firstlook_proto::convert::encode_record;
-use firstlook_runtime::clock;
+use firstlook_runtime::{Beat, clock};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -46,10 +46,12 @@ pub struct Spool {
     outlet: Outlet,
     refused: Option<Batch>,
     due: Instant,
+    rounds: Beat,
 }
 
 impl Spool {
-    /// Will write into `journal`, tell `appended`, and let `recent` know.
+    /// Will write into `journal`, tell `appended`, and let `recent` know. `rounds` beats with each flush, and
+    /// rests while the disk is waited for.
     pub fn new(
         pipeline: Pipeline,
         journal: Journal,
@@ -57,6 +59,7 @@ impl Spool {
         recent: Recent,
         own: OwnSeries,
         outlet: Outlet,
+        rounds: Beat,
     ) -> Self {
         let due = Instant::now() + FLUSH_EVERY;
         Self {
@@ -68,6 +71,7 @@ impl Spool {
             outlet,
             refused: None,
             due,
+            rounds,
         }
     }
 
@@ -115,6 +119,7 @@ impl Spool {
     }
 
     async fn flush(&mut self) {
+        self.rounds.beat();
         self.due = Instant::now() + FLUSH_EVERY;
         if let Some(batch) = self.refused.take() {
             self.write(batch).await;
@@ -154,11 +159,13 @@ impl Spool {
 
     async fn write(&mut self, batch: Batch) {
         let journal = self.journal.clone();
+        self.rounds.rest();
         let written = tokio::task::spawn_blocking(move || {
             let result = journal.append(&batch.entries, &batch.positions, &batch.reported);
             (batch, result)
         })
         .await;
+        self.rounds.beat();
         match written {
             Ok((_, Ok(_))) => self.appended.notify_one(),
             Ok((batch, Err(error))) => self.refuse(batch, &error),

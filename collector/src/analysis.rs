@@ -15,7 +15,7 @@ use firstlook_model::{
     BlindSpot, ComponentKind, HostId, Incident, IncidentId, Situation, TimeRange, Timestamp,
 };
 use firstlook_query::View;
-use firstlook_runtime::clock;
+use firstlook_runtime::{Beat, clock};
 use firstlook_store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -115,8 +115,8 @@ impl Analysis {
         Ok(analysis)
     }
 
-    /// Runs until `stop` is cancelled or every sender of `heard` is gone. Blocks.
-    pub fn run(mut self, heard: &Receiver<Heard>, stop: &CancellationToken) {
+    /// Runs until `stop` is cancelled or every sender of `heard` is gone; `done` beats with each analysis. Blocks.
+    pub fn run(mut self, heard: &Receiver<Heard>, done: &Beat, stop: &CancellationToken) {
         let mut due = Instant::now() + EVERY;
         while !stop.is_cancelled() {
             match heard.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -126,6 +126,7 @@ impl Analysis {
             }
             if Instant::now() >= due {
                 self.analyse();
+                done.beat();
                 due = Instant::now() + EVERY;
             }
         }

@@ -18,7 +18,7 @@ use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
 use firstlook_query::{Access, QueryService, View};
-use firstlook_runtime::{Ended, Signals, Supervisor, clock, notify};
+use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_store::{Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -44,6 +44,8 @@ const REQUEST_LIMIT_BYTES: usize = 64 * 1024;
 const HEADER_LIMIT_BYTES: u32 = 16 * 1024;
 /// Requests at once on one connection.
 const STREAMS_PER_CONNECTION: u32 = 32;
+/// An analysis takes well under a second; one that takes this long never ends.
+const ANALYSIS_PATIENCE: Duration = Duration::from_secs(50);
 /// HTTP/2 windows: an agent's stream holds little, for there are many.
 const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 
@@ -99,9 +101,11 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         let work = move || Analysis::restore(&store, desk, contacts, sessions, counters, view);
         tokio::task::spawn_blocking(work).await??
     };
+    let pulse = Pulse::default();
+    let analyses = pulse.part("analysis", ANALYSIS_PATIENCE);
     let analysis_stop = stop.clone();
     supervisor.spawn("analysis", async move {
-        let work = move || analysis.run(&hears, &analysis_stop);
+        let work = move || analysis.run(&hears, &analyses, &analysis_stop);
         if tokio::task::spawn_blocking(work).await.is_err() {
             tracing::error!("analysis panicked");
         }
@@ -160,6 +164,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     );
 
     supervisor.spawn("housekeeping", housekeeping::run(store, desk, stop.clone()));
+    supervisor.spawn("watchdog", pulse.watchdog(stop.clone()));
     supervisor.spawn("signals", async move {
         signals.received().await;
         stop.cancel();

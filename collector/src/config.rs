@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use firstlook_enrol::Authority;
 use firstlook_runtime::clock;
-use firstlook_runtime::files::write_atomically;
+use firstlook_runtime::files::{make_private_folder, write_atomically};
 use serde::{Deserialize, Serialize};
 
 /// Most names and addresses of a collector.
@@ -156,12 +156,7 @@ pub fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 fn make_private(dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("folder {} cannot be made", dir.display()))
+    make_private_folder(dir).with_context(|| format!("folder {} cannot be made", dir.display()))
 }
 
 fn keep_addresses(path: &Path, given: &[String]) -> anyhow::Result<Vec<String>> {

@@ -17,8 +17,12 @@ fn journal(dir: &Path, budget_bytes: u64) -> Journal {
         .journal
 }
 
+fn beat() -> Beat {
+    firstlook_runtime::Pulse::default().part("part", Duration::from_secs(1))
+}
+
 fn spool(journal: &Journal) -> (Intake, Spool) {
-    let (source, outlet) = intake(BlindSpots::default());
+    let (source, outlet) = intake(BlindSpots::default(), beat());
     let pipeline = Pipeline::new(PipelineConfig::default()).unwrap();
     let appended = Arc::new(Notify::new());
     (
@@ -30,6 +34,7 @@ fn spool(journal: &Journal) -> (Intake, Spool) {
             Recent::default(),
             OwnSeries::new(&HostId::new("h1").unwrap()),
             outlet,
+            beat(),
         ),
     )
 }

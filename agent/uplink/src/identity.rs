@@ -2,12 +2,11 @@
 //!
 //! Key and certificate stand in one file so that they can never be of two different pairs.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use firstlook_model::{HostId, InvalidId, Timestamp};
-use firstlook_runtime::files::write_atomically;
+use firstlook_runtime::files::{make_private_folder, write_atomically};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
@@ -159,11 +158,7 @@ impl Identity {
             path: dir.to_owned(),
             source,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(file)?;
+        make_private_folder(dir).map_err(file)?;
         let probe = dir.join("identity.probe");
         write_atomically(&probe, b"", 0o600).map_err(file)?;
         std::fs::remove_file(probe).map_err(file)
