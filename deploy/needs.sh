@@ -33,6 +33,7 @@ packages_of() {
         netdata) echo netdata-core netdata-plugins-bash ;;
         nft) echo nftables ;;
         nsenter) echo util-linux ;;
+        systemd-analyze) echo systemd ;;
         systemd-nspawn) echo systemd-container ;;
         *) echo "$1" ;;
     esac

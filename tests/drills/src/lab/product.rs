@@ -15,6 +15,8 @@ use super::network;
 use super::plan::{BRIDGE_SPACE, HOSTS, HostPlan, LAB_DIR, Role};
 use crate::command::{Ended, run};
 
+/// Users of the daemons.
+const USERS: &str = "/etc/sysusers.d/firstlook.conf";
 const PROGRAMS: [&str; 3] = ["firstlook", "firstlook-agent", "firstlook-collector"];
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 /// For one question to the collector.
@@ -40,21 +42,31 @@ pub fn make_layer(bin_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(layer)
 }
 
-/// Puts units and configuration into a mounted root, before boot.
+/// Puts the units that are shipped, and configuration, into a mounted root, before boot.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn install(plan: &HostPlan) -> anyhow::Result<()> {
-    let units = "etc/systemd/system";
-    let agent = include_str!("../../assets/firstlook-agent.service");
-    plan.write(&format!("{units}/firstlook-agent.service"), agent)?;
+    let agent = include_str!("../../../../deploy/systemd/firstlook-agent.service");
+    let collector = include_str!("../../../../deploy/systemd/firstlook-collector.service");
+    let unit = |name: &str, unit: &str, otherwise: &str| -> anyhow::Result<()> {
+        let file = format!("etc/systemd/system/{name}.service");
+        plan.write(&file, unit)?;
+        plan.write(&format!("{file}.d/lab.conf"), otherwise)
+    };
+    let otherwise = include_str!("../../assets/agent.conf");
+    unit("firstlook-agent", agent, otherwise)?;
     plan.write(
         "etc/firstlook/agent.toml",
         include_str!("../../assets/agent.toml"),
     )?;
+    plan.write(
+        USERS.trim_start_matches('/'),
+        include_str!("../../../../deploy/systemd/firstlook.sysusers"),
+    )?;
     if plan.role == Role::Collector {
-        let collector = include_str!("../../assets/firstlook-collector.service");
-        plan.write(&format!("{units}/firstlook-collector.service"), collector)?;
+        let otherwise = include_str!("../../assets/collector.conf");
+        unit("firstlook-collector", collector, otherwise)?;
     }
     Ok(())
 }
@@ -66,12 +78,15 @@ pub fn install(plan: &HostPlan) -> anyhow::Result<()> {
 pub fn start(hosts: &[Host]) -> anyhow::Result<Responder> {
     let collector = hosts.iter().find(|host| host.plan.role == Role::Collector);
     let collector = collector.context("the plan has no collector")?;
+    for host in hosts {
+        host.check(&["systemd-sysusers", USERS], STEP_DEADLINE)?;
+    }
     let address = collector.plan.address();
     let init = [
         "firstlook-collector",
         "init",
         "--data-dir",
-        "/var/lib/firstlook",
+        "/var/lib/firstlook-collector",
     ];
     let addresses = ["--address", &address, "--address", collector.plan.name];
     collector.check(&[&init[..], &addresses[..]].concat(), STEP_DEADLINE)?;
@@ -126,7 +141,9 @@ pub struct Responder {
 
 impl Responder {
     fn of(collector: &HostPlan) -> Self {
-        let credentials = collector.root().join("var/lib/firstlook/responder");
+        let credentials = collector
+            .root()
+            .join("var/lib/firstlook-collector/responder");
         Self {
             program: Path::new(LAB_DIR).join("product/usr/local/bin/firstlook"),
             arguments: vec![

@@ -16,4 +16,5 @@ mod revocation;
 mod session;
 mod silence;
 mod snapshots;
+mod units;
 mod verdict;
