@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
+use firstlook_model::HostId;
 use firstlook_pipeline::{Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
@@ -22,7 +23,8 @@ use crate::recent::Recent;
 use crate::requests::Requests;
 use crate::spool::Spool;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The agent's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long everything may take to end.
 const GRACE: Duration = Duration::from_secs(8);
 /// How long the uplink may still send once the last records are written.
@@ -124,7 +126,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         }
     });
 
-    let events = events_config(&config, &identity);
+    let events = events_config(&config, &identity.host);
     let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());
     supervisor.spawn("event sources", run);
 
@@ -152,7 +154,8 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     }
 }
 
-fn events_config(config: &Config, identity: &Identity) -> EventsConfig {
+/// What the event sources are to watch.
+pub fn events_config(config: &Config, host: &HostId) -> EventsConfig {
     let given = |path: &std::path::PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
     EventsConfig {
         proc_root: config.roots.proc.clone(),
@@ -161,7 +164,7 @@ fn events_config(config: &Config, identity: &Identity) -> EventsConfig {
         dbus_socket: given(&config.roots.system_bus),
         files: config.tailed(),
         watch: config.watch.config_paths.clone(),
-        ..EventsConfig::for_host(identity.host.clone())
+        ..EventsConfig::for_host(host.clone())
     }
 }
 

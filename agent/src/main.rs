@@ -1,13 +1,16 @@
 //! `firstlook-agent`: watches one host and streams what it sees to a collector.
 
 mod app;
+mod check;
 mod config;
 mod intake;
+mod observe;
 mod own;
 mod recent;
 mod requests;
 mod spool;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,10 +21,12 @@ use firstlook_model::HostId;
 use firstlook_runtime::Signals;
 use firstlook_uplink::{JoinError, JoinRequest};
 
+use crate::check::Check;
 use crate::config::{Config, DEFAULT_CONFIG, DEFAULT_STATE_DIR};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 4 refused or not trusted, \
-    5 joined already or name taken, 7 collector not reached";
+    5 joined already or name taken, 7 collector not reached, or not everything can be seen";
+const CANNOT_SEE: u8 = 7;
 /// How long what blocks, as a write to a disk that does not answer, may hold up the end.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -49,6 +54,15 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
+    /// Say what can and cannot be seen on this host, and what would mend it
+    Check {
+        /// Configuration; without it, the default file if it is there
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print a JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch and stream until stopped
     Run {
         /// Configuration; without it, the default file if it is there
@@ -57,6 +71,12 @@ enum Command {
         /// Where the agent keeps its identity and journal; over the configuration
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
+        /// Look once, print what was seen, and end: no collector is needed, and nothing is kept
+        #[arg(long, requires = "json")]
+        once: bool,
+        /// With --once: print a JSON document
+        #[arg(long, requires = "once")]
+        json: bool,
     },
 }
 
@@ -76,7 +96,16 @@ fn main() -> ExitCode {
                     state_dir,
                     name,
                 } => join(url, token, state_dir, name).await,
-                Command::Run { config, state_dir } => run(config, state_dir).await,
+                Command::Check { config, json } => check(config, json).await,
+                Command::Run {
+                    config,
+                    state_dir,
+                    once: true,
+                    ..
+                } => once(settings(config, state_dir)?).await,
+                Command::Run {
+                    config, state_dir, ..
+                } => run(config, state_dir).await,
             }
         });
         runtime.shutdown_timeout(END_WITHIN);
@@ -84,6 +113,7 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Hidden>() => ExitCode::from(CANNOT_SEE),
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::from(exit_code(&error))
@@ -137,6 +167,10 @@ fn own_name() -> anyhow::Result<HostId> {
 async fn run(config: Option<PathBuf>, state_dir: Option<PathBuf>) -> anyhow::Result<()> {
     // First: what is asked from here on ends cleanly.
     let signals = Signals::install().context("signals cannot be received")?;
+    app::run(settings(config, state_dir)?, signals).await
+}
+
+fn settings(config: Option<PathBuf>, state_dir: Option<PathBuf>) -> anyhow::Result<Config> {
     let mut settings = match config {
         Some(path) => Config::read(&path)?,
         None => Config::read_default(DEFAULT_CONFIG.as_ref())?,
@@ -144,5 +178,47 @@ async fn run(config: Option<PathBuf>, state_dir: Option<PathBuf>) -> anyhow::Res
     if let Some(dir) = state_dir {
         settings.state_dir = dir;
     }
-    app::run(settings, signals).await
+    Ok(settings)
 }
+
+/// The name that this host joined with, or its own.
+fn name(settings: &Config) -> anyhow::Result<HostId> {
+    check::joined_name(&settings.state_dir)
+        .map_or_else(own_name, Ok)
+        .context("this host's own name cannot be used")
+}
+
+async fn once(settings: Config) -> anyhow::Result<()> {
+    let host = name(&settings)?;
+    let seen = observe::observe(&settings, &host).await?;
+    print(&format!("{:#}\n", seen.document(&host)))
+}
+
+async fn check(config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
+    let settings = settings(config, None)?;
+    let host = name(&settings)?;
+    let seen = observe::observe(&settings, &host).await?;
+    let check = Check::of(host, &seen)?;
+    print(&match json {
+        true => format!("{:#}\n", check.document()),
+        false => check.text(),
+    })?;
+    if check.is_whole() {
+        Ok(())
+    } else {
+        Err(Hidden.into())
+    }
+}
+
+/// A closed pipe is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+/// Something cannot be seen: it was told already.
+#[derive(Debug, thiserror::Error)]
+#[error("not everything can be seen")]
+struct Hidden;

@@ -38,6 +38,16 @@ struct Space {
     pid: u32,
 }
 
+/// Where a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the namespace of this inode.
+    In(u64),
+    /// It may not be seen.
+    Hidden,
+    Nowhere,
+}
+
 /// What a look into the other namespaces found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -58,8 +68,8 @@ pub(crate) struct Found {
 pub(crate) struct Spaces {
     proc: PathBuf,
     own: Option<u64>,
-    /// By process: when it began, and where it is; `None` where that may not be seen.
-    processes: HashMap<u32, (u64, Option<u64>)>,
+    /// By process: when it began, and where it is.
+    processes: HashMap<u32, (u64, Place)>,
     asked: usize,
     spaces: Vec<Space>,
     beyond: usize,
@@ -102,17 +112,17 @@ impl Spaces {
                 .get(&owner.pid)
                 .filter(|(started, _)| *started == owner.started);
             let again = (at + count - first) % count < ASKED_AGAIN;
-            let inode = match known {
-                Some((_, inode)) if !again => *inode,
-                _ => inode_of(&self.link(owner.pid)),
+            let place = match known {
+                Some((_, place)) if !again => *place,
+                _ => place_of(&self.link(owner.pid)),
             };
-            self.processes.insert(owner.pid, (owner.started, inode));
-            match inode {
-                Some(inode) if Some(inode) != self.own => {
+            self.processes.insert(owner.pid, (owner.started, place));
+            match place {
+                Place::In(inode) if Some(inode) != self.own => {
                     spaces.entry(inode).or_insert(owner.pid);
                 }
-                Some(_) => {}
-                None => self.unseen += 1,
+                Place::In(_) | Place::Nowhere => {}
+                Place::Hidden => self.unseen += 1,
             }
         }
         self.asked = first + ASKED_AGAIN;
@@ -213,8 +223,10 @@ impl Spaces {
         let beyond = (self.beyond > 0)
             .then(|| format!("network namespaces: {} beyond the budget", self.beyond));
         let unseen = (self.unseen > 0).then(|| {
-            "network namespaces: those of other users' processes cannot be seen: that takes CAP_SYS_PTRACE"
-                .to_owned()
+            format!(
+                "network namespaces: {} processes do not show theirs: that takes CAP_SYS_PTRACE",
+                self.unseen
+            )
         });
         without_counts
             .into_iter()
@@ -288,9 +300,22 @@ fn take(inode: u64, sockets: Vec<Socket>, own: &[IpAddr], found: &mut Found, lim
 
 /// The namespace that a link of `/proc/PID/ns` names: `net:[4026531840]`.
 fn inode_of(link: &Path) -> Option<u64> {
-    let target = std::fs::read_link(link).ok()?;
+    inode_in(&std::fs::read_link(link).ok()?)
+}
+
+fn inode_in(target: &Path) -> Option<u64> {
     let inside = target.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
     inside.parse().ok()
+}
+
+/// Where a process is.
+fn place_of(link: &Path) -> Place {
+    match std::fs::read_link(link) {
+        Ok(target) => inode_in(&target).map_or(Place::Nowhere, Place::In),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Place::Hidden,
+        // It has ended, whether or not its parent has taken note.
+        Err(_) => Place::Nowhere,
+    }
 }
 
 #[cfg(test)]
