@@ -18,6 +18,7 @@ has() {
         # A compiler without the C library's headers compiles nothing.
         cc) printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null ;;
         certificates) [[ -e /etc/ssl/certs/ca-certificates.crt ]] ;;
+        ensurepip) python3 -c 'import ensurepip' 2>/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -27,6 +28,7 @@ packages_of() {
         cc) echo gcc libc6-dev ;;
         certificates) echo ca-certificates ;;
         collectd) echo collectd-core ;;
+        ensurepip) echo python3-venv ;;
         ip) echo iproute2 ;;
         mkfs.ext4) echo e2fsprogs ;;
         mount) echo mount ;;

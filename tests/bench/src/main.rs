@@ -13,6 +13,7 @@ mod query;
 mod report;
 mod rivals;
 mod store;
+mod templates;
 mod trace;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ enum Figure {
     /// The same on a host with more of everything, beside all that are installed of node exporter, netdata,
     /// collectd and atop.
     AgentLoaded(overhead::Options),
+    /// How well and fast log lines are grouped, on labelled logs, beside Drain3.
+    Templates(templates::Options),
     /// The other end of `agent-overhead`'s connections.
     #[command(hide = true)]
     AnswerConnections {
@@ -90,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         Figure::Ingest(input) => ingest::measure(input)?,
         Figure::AgentOverhead(options) => overhead::measure(options)?,
         Figure::AgentLoaded(options) => overhead::measure_loaded(options)?,
+        Figure::Templates(options) => templates::measure(options)?,
         Figure::AnswerConnections { count } => return overhead::answer_connections(*count),
     };
     report.print(cli.json)
