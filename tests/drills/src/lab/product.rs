@@ -17,6 +17,10 @@ use crate::command::{Ended, run};
 
 /// Users of the daemons.
 const USERS: &str = "/etc/sysusers.d/firstlook.conf";
+const USERS_TEXT: &str = concat!(
+    include_str!("../../../../deploy/systemd/firstlook-agent.sysusers"),
+    include_str!("../../../../deploy/systemd/firstlook-collector.sysusers"),
+);
 const PROGRAMS: [&str; 3] = ["firstlook", "firstlook-agent", "firstlook-collector"];
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 /// For one question to the collector.
@@ -60,10 +64,7 @@ pub fn install(plan: &HostPlan) -> anyhow::Result<()> {
         "etc/firstlook/agent.toml",
         include_str!("../../assets/agent.toml"),
     )?;
-    plan.write(
-        USERS.trim_start_matches('/'),
-        include_str!("../../../../deploy/systemd/firstlook.sysusers"),
-    )?;
+    plan.write(USERS.trim_start_matches('/'), USERS_TEXT)?;
     if plan.role == Role::Collector {
         let otherwise = include_str!("../../assets/collector.conf");
         unit("firstlook-collector", collector, otherwise)?;
