@@ -180,7 +180,9 @@ impl Connections {
             sum.opened(tracked.fresh);
             sum.add_counts(socket, tracked.direction, tracked.counted);
             tracked.fresh = false;
-            tracked.counted = socket.tcp.map(Counted::from).unwrap_or_default();
+            if let Some(tcp) = socket.tcp {
+                tracked.counted = tcp.into();
+            }
         }
         if !first {
             self.add_ended(dump, &mut sums);

@@ -102,6 +102,20 @@ pub(crate) struct Counted {
     pub retransmits: u32,
 }
 
+impl Counted {
+    /// What `now` counts on from: nothing, where the kernel set the counts of the socket to 0 in between. It does so
+    /// when a program gives up a connection, or calls again with the same socket. Of these counts only the segments
+    /// wrap, and no connection sends half of what they can count between two dumps.
+    pub(crate) fn unless_begun_anew(self, now: &TcpInfo) -> Self {
+        let segments = now.data_segments_sent.wrapping_sub(self.data_segments_sent);
+        let fell = now.retransmits < self.retransmits
+            || now.bytes_acknowledged < self.bytes_acknowledged
+            || now.bytes_received < self.bytes_received
+            || segments > u32::MAX / 2;
+        if fell { Self::default() } else { self }
+    }
+}
+
 impl From<TcpInfo> for Counted {
     fn from(tcp: TcpInfo) -> Self {
         Self {

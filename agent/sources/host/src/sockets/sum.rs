@@ -46,6 +46,7 @@ impl Sum {
             return;
         };
         let stats = &mut self.stats;
+        let last = last.unless_begun_anew(&tcp);
         let acknowledged = tcp
             .bytes_acknowledged
             .saturating_sub(last.bytes_acknowledged);
@@ -54,10 +55,10 @@ impl Sum {
         let syn = last.bytes_acknowledged == 0 && direction == Direction::Outbound;
         stats.bytes_sent += acknowledged.saturating_sub(u64::from(syn));
         stats.bytes_received += received;
-        // 32-bit counters wrap in the kernel.
+        // A 32-bit counter of the kernel wraps on a busy connection.
         let segments = tcp.data_segments_sent.wrapping_sub(last.data_segments_sent);
         stats.segments_sent += u64::from(segments);
-        stats.retransmits += u64::from(tcp.retransmits.wrapping_sub(last.retransmits));
+        stats.retransmits += u64::from(tcp.retransmits.saturating_sub(last.retransmits));
         if acknowledged > 0 || received > 0 {
             self.rtt_sum += u64::from(tcp.rtt_us);
             self.moved += 1;
@@ -119,6 +120,42 @@ mod tests {
             elsewhere: false,
             called: None,
         }
+    }
+
+    #[test]
+    fn what_begins_anew_counts_from_nothing() {
+        let counted = |tcp: TcpInfo, last: TcpInfo| {
+            let mut sum = Sum::default();
+            sum.add_counts(&connection(tcp), Direction::Inbound, last.into());
+            let stats = sum.finish();
+            (stats.retransmits, stats.segments_sent, stats.bytes_sent)
+        };
+        let asked = TcpInfo {
+            retransmits: 3,
+            data_segments_sent: 1,
+            ..TcpInfo::default()
+        };
+        // Who gives up a call that nobody answered leaves a socket with all counts at 0.
+        assert_eq!(counted(TcpInfo::default(), asked), (0, 0, 0));
+        // And may call again with it.
+        let again = TcpInfo {
+            retransmits: 1,
+            data_segments_sent: 2,
+            bytes_acknowledged: 7,
+            ..TcpInfo::default()
+        };
+        assert_eq!(counted(again, asked), (1, 2, 7));
+        // A busy one wraps.
+        let busy = |data_segments_sent, bytes_acknowledged| TcpInfo {
+            data_segments_sent,
+            bytes_acknowledged,
+            ..asked
+        };
+        let wrapped = counted(
+            busy(4, 9_000_000_000_100),
+            busy(u32::MAX - 5, 9_000_000_000_000),
+        );
+        assert_eq!(wrapped, (0, 10, 100));
     }
 
     #[test]

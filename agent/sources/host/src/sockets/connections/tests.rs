@@ -147,16 +147,20 @@ fn a_new_connection_counts_from_its_beginning_and_edges_add_up() {
 }
 
 #[test]
-fn retransmits_count_across_a_wrap_and_backoff_is_seen() {
+fn segments_count_across_a_wrap_and_backoff_is_seen() {
     let mut bench = Bench::new();
-    let tcp = |retransmits, backoff| TcpInfo {
+    let tcp = |data_segments_sent, retransmits, backoff| TcpInfo {
+        data_segments_sent,
         retransmits,
         backoff,
         ..TcpInfo::default()
     };
-    bench.dump(&[outbound(1, tcp(u32::MAX, 0))]);
-    let edges = bench.dump(&[outbound(1, tcp(2, 3))]);
-    assert_eq!((edges[0].1.retransmits, edges[0].1.backing_off), (3, 1));
+    bench.dump(&[outbound(1, tcp(u32::MAX, 5, 0))]);
+    let stats = bench.dump(&[outbound(1, tcp(2, 8, 3))])[0].1.clone();
+    assert_eq!(
+        (stats.segments_sent, stats.retransmits, stats.backing_off),
+        (3, 3, 1)
+    );
 }
 
 #[test]
