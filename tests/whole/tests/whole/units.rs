@@ -143,6 +143,8 @@ fn an_agent_without_rights_names_them() {
         assert!(alone(&["check"]).out.contains("has not CAP_SYS_PTRACE"));
         return;
     }
+    // Somebody else's socket.
+    let _listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // Where nobody may go: programs are built in folders that are their builder's.
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("firstlook-agent");
