@@ -7,7 +7,7 @@ use crate::graph::{Graph, Node};
 use crate::reach::{Reach, either};
 use crate::relation::Seat;
 use crate::witness::{Observed, Witnesses};
-use crate::{absence, timing};
+use crate::{absence, changed, timing};
 
 /// Beyond this lead, in seconds, a symptom is hardly the effect of a fault that began later.
 const TOO_EARLY_S: f64 = 15.0;
@@ -72,7 +72,7 @@ impl<'a> Hypothesis<'a> {
         fixed.extend(timing::order(seat.graph, witnesses, &own, &explains));
         let mut change = None;
         if let Some(needed) = &fault.change {
-            let weighed = timing::changes(seat.graph, seat.node, needed, witnesses, &own, changes);
+            let weighed = changed::weigh(seat.graph, seat.node, needed, witnesses, &own, changes);
             change = weighed.blamed;
             fixed.extend(weighed.evidence);
         }

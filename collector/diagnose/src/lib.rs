@@ -9,6 +9,7 @@
 
 mod absence;
 mod catalogue;
+mod changed;
 mod cleared;
 mod compete;
 mod gate;

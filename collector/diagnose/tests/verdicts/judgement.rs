@@ -176,6 +176,69 @@ fn an_old_change_is_not_blamed_for_new_errors() {
     );
 }
 
+const RELEASED: &str = "@@ -1,2 +1,2 @@\n-release = \"1.0\"\n+release = \"1.1\"\n port = 8080\n";
+const TAKEN_BACK: &str = "@@ -1,2 +1,2 @@\n-release = \"1.1\"\n+release = \"1.0\"\n port = 8080\n";
+
+/// Seen in the lab: a release that broke the application was taken back; three minutes later, its sister's host was
+/// cut off, and the application wrote of a connection that was reset.
+#[test]
+fn a_change_that_was_taken_back_is_not_blamed_for_what_comes_later() {
+    let mut world = staged("partitioned application host");
+    world
+        .changed(APP1, ChangeKind::Restart, 240.0)
+        .edited(APP1, RELEASED, 203.0)
+        .changed(APP1, ChangeKind::Restart, 203.0)
+        .edited(APP1, TAKEN_BACK, 192.0)
+        .changed(APP1, ChangeKind::Restart, 192.0)
+        .sick(APP1, "log.new-error", 10.0);
+    let verdict = world.verdict();
+    let faults: Vec<_> = verdict.suspects.iter().map(|s| s.fault.as_str()).collect();
+    assert_eq!(faults[0], "host-partitioned", "{}", faults::brief(&verdict));
+    for suspect in verdict.suspects.iter().skip(1) {
+        assert!(suspect.probability < 0.2, "{}", faults::brief(&verdict));
+    }
+}
+
+#[test]
+fn a_change_is_blamed_for_what_began_before_it_was_taken_back() {
+    let mut world = World::lab();
+    world
+        .edited(APP1, RELEASED, 60.0)
+        .changed(APP1, ChangeKind::Restart, 60.0)
+        .edited(APP1, TAKEN_BACK, 20.0)
+        .changed(APP1, ChangeKind::Restart, 20.0)
+        .sick(APP1, "log.new-error", 58.0)
+        .sick(APP1, "log.errors", 58.0);
+    let verdict = world.verdict();
+    let first = &verdict.suspects[0];
+    assert_eq!(first.fault, "bad-deploy", "{}", faults::brief(&verdict));
+    assert!(first.probability >= 0.8, "{}", faults::brief(&verdict));
+    let change = &first
+        .evidence_for
+        .iter()
+        .find(|e| e.text.contains("ConfigFile"));
+    assert!(change.unwrap().text.contains("2 s before"), "{first:#?}");
+}
+
+#[test]
+fn what_looks_taken_back_where_something_is_hidden_counts_in_full() {
+    let hidden = "@@ -1 +1 @@\n-password = [redacted]\n+password = [redacted]\n";
+    let of = |diff: &str| {
+        let mut world = World::lab();
+        world
+            .edited(APP1, diff, 60.0)
+            .edited(APP1, diff, 25.0)
+            .sick(APP1, "log.new-error", 22.0)
+            .sick(APP1, "log.errors", 22.0);
+        let verdict = world.verdict();
+        let suspect = verdict.suspects.iter().find(|s| s.fault == "bad-deploy");
+        suspect.map_or(f64::NEG_INFINITY, |s| s.decibans)
+    };
+    // The same lines out and in, twice.
+    let back_and_forth = "@@ -1 +1 @@\n-a\n+a\n";
+    assert!(of(hidden) >= of(back_and_forth) + 5.0);
+}
+
 #[test]
 fn changes_are_ranked_by_nearness_to_the_suspect_and_the_onset() {
     let mut world = staged("bad deploy");

@@ -229,6 +229,13 @@ impl World {
         self
     }
 
+    /// A file of a component, changed as a unified diff says.
+    pub fn edited(&mut self, component: &str, diff: &str, ago_s: f64) -> &mut Self {
+        self.changed(component, ChangeKind::ConfigFile, ago_s);
+        self.0.changes.last_mut().expect("a change").detail = diff.into();
+        self
+    }
+
     pub fn blind(&mut self, component: &str, text: &str) -> &mut Self {
         self.0.blind_spots.push(BlindSpot {
             component: id(component),
