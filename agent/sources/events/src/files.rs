@@ -66,6 +66,8 @@ struct Reader {
     checkpoints: Arc<dyn Checkpoints>,
     blind: BlindSpots,
     tails: BTreeMap<Identity, Tail>,
+    /// The file that was read last: the one after it comes first, so that a busy file never keeps the others waiting.
+    last_read: Option<Identity>,
     /// Which file each followed name last meant.
     names: BTreeMap<PathBuf, Identity>,
     /// Checkpoints to go out with the next lines.
@@ -92,6 +94,7 @@ impl Reader {
             checkpoints: source.checkpoints.clone(),
             blind: source.blind.clone(),
             tails: BTreeMap::new(),
+            last_read: None,
             names: BTreeMap::new(),
             pending: Vec::new(),
             facts: Vec::new(),
@@ -117,11 +120,14 @@ impl Reader {
 
     fn read(&mut self, now: Timestamp, step: &mut Step) {
         let (mut count, mut bytes, mut cut) = (0, 0, Cut::default());
-        for (identity, tail) in &mut self.tails {
+        for identity in self.in_turn() {
             if count >= BATCH_LIMIT_LINES || bytes >= BATCH_LIMIT_BYTES {
                 step.more = true;
                 break;
             }
+            let Some(tail) = self.tails.get_mut(&identity) else {
+                continue;
+            };
             let component = tail.component.clone();
             let outcome = tail.read(now, |text| {
                 count += 1;
@@ -149,12 +155,27 @@ impl Reader {
             (cut.lines, cut.bytes) = (cut.lines + own.lines, cut.bytes + own.bytes);
             if std::mem::take(&mut tail.moved) {
                 self.pending
-                    .push(file_checkpoint(identity, tail.position.encode()));
+                    .push(file_checkpoint(&identity, tail.position.encode()));
             }
+            self.last_read = Some(identity);
         }
         if cut != Cut::default() {
             self.facts.push(lost("line-cut", cut.lines, cut.bytes, now));
         }
+    }
+
+    /// All files, the one after the last read in front.
+    fn in_turn(&self) -> Vec<Identity> {
+        let (mut order, mut before) = (Vec::with_capacity(self.tails.len()), Vec::new());
+        for identity in self.tails.keys() {
+            if self.last_read.as_ref().is_some_and(|last| identity <= last) {
+                before.push(identity.clone());
+            } else {
+                order.push(identity.clone());
+            }
+        }
+        order.extend(before);
+        order
     }
 
     /// Closes files that lost their name, once they are read and their writers have had time to notice.

@@ -153,6 +153,36 @@ fn first_start_begins_at_the_end_and_later_files_at_their_beginning() {
 }
 
 #[test]
+fn a_busy_file_does_not_keep_the_others_waiting() {
+    let mut bench = Bench::with_neighbours();
+    let names = ["app.log", "app.log.1", "app.log.2"];
+    for name in names {
+        bench.append(name, format!("of {name}\n").repeat(5));
+    }
+    bench.read();
+    let reader = bench.reader.as_mut().unwrap();
+    // Each has more than a batch holds, at every look.
+    let mut read: BTreeMap<&str, usize> = BTreeMap::new();
+    for _ in 0..6 {
+        for name in names {
+            let path = bench.dir.path().join(name);
+            let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+            let lines = format!("of {name}\n").repeat(BATCH_LIMIT_LINES + 10);
+            file.write_all(lines.as_bytes()).unwrap();
+        }
+        let step = reader.step(bench.now);
+        assert!(step.more);
+        for line in &step.lines.lines {
+            let name = names.into_iter().find(|n| line.text == format!("of {n}"));
+            *read.entry(name.unwrap()).or_default() += 1;
+        }
+    }
+    for name in names {
+        assert!(read.get(name).is_some_and(|n| *n > 0), "{name}: {read:?}");
+    }
+}
+
+#[test]
 fn lines_are_read_once_also_across_restarts() {
     let mut bench = Bench::new();
     bench.append("app.log", "a\nb\n");
