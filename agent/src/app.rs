@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
 use firstlook_model::HostId;
-use firstlook_pipeline::{Pipeline, PipelineConfig};
+use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
@@ -89,6 +89,10 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::new(PipelineConfig {
         redact_rules: config.redact_rules(),
         pending_limit_bytes: PENDING_LIMIT_BYTES,
+        lines: LineBudget {
+            lines_per_second: config.logs.lines_per_second,
+            ..LineBudget::default()
+        },
         ..PipelineConfig::default()
     })?;
     let positions = Arc::new(Positions(journal.clone()));

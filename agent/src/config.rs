@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use firstlook_pipeline::{Redactor, Rule};
+use firstlook_pipeline::{LineBudget, Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use serde::Deserialize;
@@ -29,6 +29,8 @@ pub struct Config {
     pub watch: Watch,
     /// Log files to follow, beside journald and the kernel's log. Default none.
     pub files: Vec<Files>,
+    /// How much of the logs is sent.
+    pub logs: LogsSection,
     /// Own rules of redaction, beside the built-in ones. At most 64. Default none.
     pub redact: Vec<RedactRule>,
     /// The journal of records on their way.
@@ -83,6 +85,15 @@ fn yes() -> bool {
     true
 }
 
+/// `[logs]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogsSection {
+    /// Lines per second that one service may send in the long run; four seconds' worth may come at once. Of what is
+    /// beyond it the first lines of each sort are sent, and all are counted by sort. 1 to 1000000. Default 500.
+    pub lines_per_second: u32,
+}
+
 /// `[[redact]]`: what else is a secret, in log lines and changes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +130,7 @@ impl Default for Config {
             roots: Roots::default(),
             watch: Watch::default(),
             files: Vec::new(),
+            logs: LogsSection::default(),
             redact: Vec::new(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
@@ -138,6 +150,15 @@ impl Default for Roots {
             kmsg: "/dev/kmsg".into(),
             system_bus: "/run/dbus/system_bus_socket".into(),
         }
+    }
+}
+
+impl Default for LogsSection {
+    fn default() -> Self {
+        let LineBudget {
+            lines_per_second, ..
+        } = LineBudget::default();
+        Self { lines_per_second }
     }
 }
 
@@ -188,6 +209,11 @@ impl Config {
         anyhow::ensure!(
             (1..=65_536).contains(&budget),
             "journal.budget_mib is {budget}: 1 to 65536 is allowed"
+        );
+        let lines = self.logs.lines_per_second;
+        anyhow::ensure!(
+            (1..=1_000_000).contains(&lines),
+            "logs.lines_per_second is {lines}: 1 to 1000000 is allowed"
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
         for path in self
@@ -258,6 +284,7 @@ mod tests {
         for (text, named) in [
             ("sate_dir = \"/x\"", "sate_dir"),
             ("[journal]\nbudget_mib = 0", "budget_mib"),
+            ("[logs]\nlines_per_second = 0", "lines_per_second"),
             ("[watch]\nconfig_paths = [\"etc\"]", "absolute"),
             ("[[files]]\nservice = \"x\"", "glob"),
             ("[[redact]]\nname = \"mine\"\npattern = \"(\"", "mine"),
