@@ -10,6 +10,7 @@ use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
+use firstlook_sources_probes::Board;
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -98,12 +99,13 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let positions = Arc::new(Positions(journal.clone()));
     pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
+    let board = Board::new(&config.probes, &identity.host);
     let spool = Spool::new(
         pipeline,
         journal.clone(),
         Arc::clone(&appended),
         recent.clone(),
-        OwnSeries::new(&identity.host),
+        OwnSeries::new(&identity.host, board.clone()),
         outlet,
         pulse.part("spool", STILL_AFTER),
     );
@@ -126,6 +128,18 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
             if let Err(error) = run.await {
                 tracing::error!(%error, "host sources failed, will begin again");
                 pause(&host_stop, SOURCE_AGAIN).await;
+            }
+        }
+    });
+
+    let (probes, probes_stop) = (config.probes.clone(), stop.clone());
+    supervisor.spawn("probes", async move {
+        while !probes_stop.is_cancelled() {
+            let run =
+                firstlook_sources_probes::run(probes.clone(), board.clone(), probes_stop.clone());
+            if let Err(error) = run.await {
+                tracing::error!(%error, "probes failed, will begin again");
+                pause(&probes_stop, SOURCE_AGAIN).await;
             }
         }
     });

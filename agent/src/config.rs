@@ -6,6 +6,7 @@ use anyhow::Context;
 use firstlook_pipeline::{LineBudget, Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
+use firstlook_sources_probes::Probe;
 use serde::Deserialize;
 
 /// Read when no file is named, if it is there.
@@ -33,6 +34,9 @@ pub struct Config {
     pub logs: LogsSection,
     /// Own rules of redaction, beside the built-in ones. At most 64. Default none.
     pub redact: Vec<RedactRule>,
+    /// Looks at addresses and files, each at an interval (`docs/probes.md`). Default none.
+    #[serde(rename = "probe")]
+    pub probes: Vec<Probe>,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -132,6 +136,7 @@ impl Default for Config {
             files: Vec::new(),
             logs: LogsSection::default(),
             redact: Vec::new(),
+            probes: Vec::new(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -216,6 +221,7 @@ impl Config {
             "logs.lines_per_second is {lines}: 1 to 1000000 is allowed"
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
+        firstlook_sources_probes::check(&self.probes)?;
         for path in self
             .watch
             .config_paths
@@ -289,6 +295,7 @@ mod tests {
             ("[[files]]\nservice = \"x\"", "glob"),
             ("[[redact]]\nname = \"mine\"\npattern = \"(\"", "mine"),
             ("[[redact]]\nname = \"mine\"\npattern = \"x*\"", "mine"),
+            ("[[probe]]\nname = \"front\"", "exactly one of"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(named), "{error}");

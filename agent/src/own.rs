@@ -1,23 +1,27 @@
-//! What the agent says of its own room: records dropped, bytes waiting. Two more columns of the host's frames.
+//! What the agent says of its own room: records dropped, bytes waiting; and what probes found.
+//! More columns of the host's frames.
 
 use std::sync::Arc;
 
 use firstlook_model::signal::{SERIES_LIMIT, names};
 use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Unit};
+use firstlook_sources_probes::Board;
 
 /// Widens frames. The widened schema is made once per schema.
 pub struct OwnSeries {
     agent: ComponentId,
+    probes: Board,
     /// The schema that came last, and its wider one.
     last: Option<(Arc<Schema>, Arc<Schema>)>,
     dropped: u64,
 }
 
 impl OwnSeries {
-    /// For the agent of `host`.
-    pub fn new(host: &HostId) -> Self {
+    /// For the agent of `host` with these probes.
+    pub fn new(host: &HostId, probes: Board) -> Self {
         Self {
             agent: ComponentId::agent(host.clone()),
+            probes,
             last: None,
             dropped: 0,
         }
@@ -28,9 +32,9 @@ impl OwnSeries {
         self.dropped = self.dropped.saturating_add(dropped);
     }
 
-    /// Adds the two samples to a frame. One that is full already stays as it is.
+    /// Adds the two samples and the results of probes to a frame. One that is full already stays as it is.
     pub fn widen(&mut self, mut frame: Frame, journal_bytes: u64) -> Frame {
-        if frame.schema.series().len() + 2 > SERIES_LIMIT {
+        if frame.schema.series().len() + 2 + self.probes.series().len() > SERIES_LIMIT {
             return frame;
         }
         let wider = match &self.last {
@@ -45,6 +49,7 @@ impl OwnSeries {
         frame
             .values
             .extend([self.dropped as f64, journal_bytes as f64]);
+        frame.values.extend(self.probes.take());
         frame
     }
 
@@ -62,6 +67,7 @@ impl OwnSeries {
             Unit::Bytes,
             SignalKind::Gauge,
         ));
+        series.extend_from_slice(self.probes.series());
         Schema::new(series)
     }
 }
@@ -73,7 +79,10 @@ mod tests {
 
     #[test]
     fn a_frame_gets_two_more_columns_under_one_schema() {
-        let mut own = OwnSeries::new(&HostId::new("h1").unwrap());
+        let mut own = OwnSeries::new(
+            &HostId::new("h1").unwrap(),
+            Board::new(&[], &HostId::new("h1").unwrap()),
+        );
         let schema = Arc::new(Schema::new(Vec::new()));
         let frame = || Frame {
             schema: Arc::clone(&schema),
@@ -90,5 +99,22 @@ mod tests {
             (first.values, second.values),
             (vec![0.0, 70.0], vec![3.0, 80.0])
         );
+    }
+
+    #[test]
+    fn each_probe_has_its_columns_and_they_are_missing_until_it_looked() {
+        let host = HostId::new("h1").unwrap();
+        let text = "[[probe]]\nname = \"p\"\ntcp = { address = \"127.0.0.1:1\" }";
+        let config: crate::config::Config = toml::from_str(text).unwrap();
+        let mut own = OwnSeries::new(&host, Board::new(&config.probes, &host));
+        let frame = Frame {
+            schema: Arc::new(Schema::new(Vec::new())),
+            time: Timestamp::default(),
+            values: Vec::new(),
+        };
+        let wider = own.widen(frame, 7);
+        assert_eq!(wider.schema.series()[2].signal, "probe.p.up");
+        assert_eq!(wider.values.len(), wider.schema.series().len());
+        assert!(wider.values[2..].iter().all(|v| v.is_nan()));
     }
 }

@@ -32,7 +32,10 @@ fn spool(journal: &Journal) -> (Intake, Spool) {
             journal.clone(),
             appended,
             Recent::default(),
-            OwnSeries::new(&HostId::new("h1").unwrap()),
+            OwnSeries::new(
+                &HostId::new("h1").unwrap(),
+                firstlook_sources_probes::Board::new(&[], &HostId::new("h1").unwrap()),
+            ),
             outlet,
             beat(),
         ),

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("firstlook-archive", &["model"]),
     ("firstlook-sources-host", &["model"]),
     ("firstlook-sources-events", &["model"]),
+    ("firstlook-sources-probes", &["model"]),
     ("firstlook-pipeline", &["model"]),
     ("firstlook-snapshot", &["model", "archive"]),
     (
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "runtime",
             "sources-host",
             "sources-events",
+            "sources-probes",
             "pipeline",
             "snapshot",
             "uplink",
