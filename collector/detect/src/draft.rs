@@ -22,6 +22,8 @@ const HISTORY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Metric(&'static str),
+    /// A series of a probe, by its name.
+    Probe(String),
     Log(Option<TemplateId>),
     Edge(ComponentId, ComponentId),
     Unit,
@@ -35,6 +37,11 @@ impl Source {
             Self::Metric(signal) => Reference::Metric {
                 component,
                 signal: signal.to_owned(),
+                range,
+            },
+            Self::Probe(signal) => Reference::Metric {
+                component,
+                signal,
                 range,
             },
             Self::Log(template) => Reference::Log {

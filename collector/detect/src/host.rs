@@ -28,6 +28,7 @@ use crate::memory::Memory;
 use crate::network::Network;
 use crate::oom::{Oom, Witness};
 use crate::plan::{Plan, Row};
+use crate::probes::Probes;
 use crate::refusals::Refusals;
 use crate::service::Service;
 use crate::space::Filesystem;
@@ -68,6 +69,7 @@ pub(crate) struct Host {
     filesystems: BTreeMap<ComponentId, Filesystem>,
     services: BTreeMap<ComponentId, Service>,
     units: BTreeMap<ComponentId, Unit>,
+    probes: Probes,
     pub logs: Logs,
     pub edges: Edges,
     pub listeners: Listeners,
@@ -100,6 +102,7 @@ impl Host {
             filesystems: BTreeMap::new(),
             services: BTreeMap::new(),
             units: BTreeMap::new(),
+            probes: Probes::default(),
             logs: Logs::default(),
             edges: Edges::default(),
             listeners: Listeners::default(),
@@ -161,8 +164,10 @@ impl Host {
             .collect();
         self.others.sort_unstable();
         self.others.dedup();
-        self.plans
-            .push_back((schema.id(), Arc::new(Plan::new(schema.series(), slots))));
+        let plan = Plan::new(schema.series(), slots);
+        refusals.over_budget += plan.probes_over as u64;
+        self.probes.keep(&plan.probes);
+        self.plans.push_back((schema.id(), Arc::new(plan)));
         if self.plans.len() > PLANS {
             self.plans.pop_front();
         }
@@ -275,6 +280,9 @@ impl Host {
                 filesystem.take(*at, &Row::new(cells, &block.columns, index));
             }
         }
+        for cells in &plan.probes {
+            self.probes.take(cells, &block.times, &block.columns);
+        }
         let mut killed = Vec::new();
         for cells in &plan.services {
             if !self.services.contains_key(&cells.component) {
@@ -322,6 +330,7 @@ impl Host {
         self.filesystems.clear();
         self.services.values_mut().for_each(Service::stepped);
         self.units.clear();
+        self.probes.stepped();
         self.logs.stepped();
         self.edges.stepped();
         self.listeners.stepped();

@@ -37,6 +37,7 @@ mod network;
 mod oom;
 mod own;
 mod plan;
+mod probes;
 mod refusals;
 mod service;
 mod space;

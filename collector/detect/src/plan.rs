@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use firstlook_model::{Columns, ComponentId, ComponentKind, Series};
 
+use crate::probes::{self, ProbeCells};
 use crate::{cpu, io, memory, network, oom, service, space};
 
 /// Which signals a judge reads, in the order of its indices.
@@ -54,6 +55,9 @@ pub(crate) struct Plan {
     pub filesystems: Vec<Cells>,
     pub interfaces: Vec<Cells>,
     pub services: Vec<Cells>,
+    pub probes: Vec<ProbeCells>,
+    /// Probes beyond the limit, which are not followed.
+    pub probes_over: usize,
 }
 
 impl Plan {
@@ -63,6 +67,7 @@ impl Plan {
             let of_component = by_component.entry(&series.component).or_default();
             of_component.push((&series.signal, column));
         }
+        let (probes, probes_over) = probes::cells(series);
         let mut plan = Self {
             slots,
             cpu: None,
@@ -73,6 +78,8 @@ impl Plan {
             filesystems: Vec::new(),
             interfaces: Vec::new(),
             services: Vec::new(),
+            probes,
+            probes_over,
         };
         for (component, known) in by_component {
             let pick = |signals| cells(component, &known, signals);

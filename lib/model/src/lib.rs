@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod log;
 pub mod observation;
 pub mod peer;
+pub mod probe;
 pub mod record;
 pub mod reference;
 pub mod signal;

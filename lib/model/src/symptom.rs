@@ -71,6 +71,8 @@ pub mod families {
     pub const LOG: &str = "log";
     /// Presence on the collector.
     pub const HEARTBEAT: &str = "heartbeat";
+    /// What declared probes found.
+    pub const PROBE: &str = "probe";
 }
 
 /// Kinds of symptoms that the first catalogue predicts.
@@ -141,4 +143,6 @@ pub mod kinds {
     pub const PEERS_REACH: &str = "heartbeat.peers-reach";
     /// (host) peers get no answer from it.
     pub const PEERS_CUT: &str = "heartbeat.peers-cut";
+    /// (service, host) a declared probe of it fails.
+    pub const PROBE_FAILED: &str = "probe.failed";
 }

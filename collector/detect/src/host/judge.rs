@@ -50,6 +50,7 @@ impl Host {
         for unit in self.units.values() {
             found.extend(unit.findings(&self.clock, now, context));
         }
+        found.extend(self.probes.findings(now));
         let known =
             |id: &ComponentId| self.services.contains_key(id) || self.units.contains_key(id);
         found.extend(self.oom.findings(&self.id, now, &context.hosts, known));
@@ -123,6 +124,7 @@ impl Host {
         if !self.is_blind("units") {
             attested.extend(self.units.values().filter_map(|unit| unit.health(now, 1.0)));
         }
+        attested.extend(self.probes.health(now, coverage));
         if !self.losses.is_recent(now) {
             attested.extend(self.logs.healths(now, self.log_coverage()));
         }
