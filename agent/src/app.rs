@@ -10,7 +10,7 @@ use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
-use firstlook_sources_probes::Board;
+use firstlook_sources_probes::{Board, Units};
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -100,12 +100,13 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
     let board = Board::new(&config.probes, &identity.host);
+    let units = Units::default();
     let spool = Spool::new(
         pipeline,
         journal.clone(),
         Arc::clone(&appended),
         recent.clone(),
-        OwnSeries::new(&identity.host, board.clone()),
+        OwnSeries::new(&identity.host, board.clone(), units.clone()),
         outlet,
         pulse.part("spool", STILL_AFTER),
     );
@@ -135,8 +136,9 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let (probes, probes_stop) = (config.probes.clone(), stop.clone());
     supervisor.spawn("probes", async move {
         while !probes_stop.is_cancelled() {
+            let (board, units) = (board.clone(), units.clone());
             let run =
-                firstlook_sources_probes::run(probes.clone(), board.clone(), probes_stop.clone());
+                firstlook_sources_probes::run(probes.clone(), board, units, probes_stop.clone());
             if let Err(error) = run.await {
                 tracing::error!(%error, "probes failed, will begin again");
                 pause(&probes_stop, SOURCE_AGAIN).await;

@@ -34,7 +34,7 @@ pub struct Config {
     pub logs: LogsSection,
     /// Own rules of redaction, beside the built-in ones. At most 64. Default none.
     pub redact: Vec<RedactRule>,
-    /// Looks at addresses and files, each at an interval (`docs/probes.md`). Default none.
+    /// Looks at addresses, names, certificates, files and units, each at an interval (`docs/probes.md`). Default none.
     #[serde(rename = "probe")]
     pub probes: Vec<Probe>,
     /// The journal of records on their way.

@@ -4,24 +4,26 @@
 use std::sync::Arc;
 
 use firstlook_model::signal::{SERIES_LIMIT, names};
-use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Unit};
-use firstlook_sources_probes::Board;
+use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Unit, UnitState};
+use firstlook_sources_probes::{Board, Units};
 
 /// Widens frames. The widened schema is made once per schema.
 pub struct OwnSeries {
     agent: ComponentId,
     probes: Board,
+    units: Units,
     /// The schema that came last, and its wider one.
     last: Option<(Arc<Schema>, Arc<Schema>)>,
     dropped: u64,
 }
 
 impl OwnSeries {
-    /// For the agent of `host` with these probes.
-    pub fn new(host: &HostId, probes: Board) -> Self {
+    /// For the agent of `host` with these probes, some of which ask `units`.
+    pub fn new(host: &HostId, probes: Board, units: Units) -> Self {
         Self {
             agent: ComponentId::agent(host.clone()),
             probes,
+            units,
             last: None,
             dropped: 0,
         }
@@ -30,6 +32,11 @@ impl OwnSeries {
     /// Counts what was lost, whoever lost it.
     pub fn count(&mut self, dropped: u64) {
         self.dropped = self.dropped.saturating_add(dropped);
+    }
+
+    /// Lets probes know of units.
+    pub fn units(&self, states: &[UnitState]) {
+        self.units.take(states);
     }
 
     /// Adds the two samples and the results of probes to a frame. One that is full already stays as it is.
@@ -82,6 +89,7 @@ mod tests {
         let mut own = OwnSeries::new(
             &HostId::new("h1").unwrap(),
             Board::new(&[], &HostId::new("h1").unwrap()),
+            Units::default(),
         );
         let schema = Arc::new(Schema::new(Vec::new()));
         let frame = || Frame {
@@ -106,7 +114,7 @@ mod tests {
         let host = HostId::new("h1").unwrap();
         let text = "[[probe]]\nname = \"p\"\ntcp = { address = \"127.0.0.1:1\" }";
         let config: crate::config::Config = toml::from_str(text).unwrap();
-        let mut own = OwnSeries::new(&host, Board::new(&config.probes, &host));
+        let mut own = OwnSeries::new(&host, Board::new(&config.probes, &host), Units::default());
         let frame = Frame {
             schema: Arc::new(Schema::new(Vec::new())),
             time: Timestamp::default(),

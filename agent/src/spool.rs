@@ -104,6 +104,9 @@ impl Spool {
 
     fn take(&mut self, observation: Observation) {
         let urgent = matches!(observation, Observation::Units(_) | Observation::Changes(_));
+        if let Observation::Units(states) = &observation {
+            self.own.units(states);
+        }
         self.pipeline.push(match observation {
             Observation::Frame(frame) => {
                 Observation::Frame(self.own.widen(frame, self.journal.bytes()))

@@ -35,6 +35,7 @@ fn spool(journal: &Journal) -> (Intake, Spool) {
             OwnSeries::new(
                 &HostId::new("h1").unwrap(),
                 firstlook_sources_probes::Board::new(&[], &HostId::new("h1").unwrap()),
+                firstlook_sources_probes::Units::default(),
             ),
             outlet,
             beat(),

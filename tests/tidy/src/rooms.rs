@@ -59,10 +59,15 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
     ("fjall", &["firstlook-journal", "firstlook-store"]),
     ("rusqlite", &["firstlook-desk"]),
     ("zbus", &["firstlook-sources-events"]),
-    // Forwarding speaks TLS to receivers of others, with authorities of others.
+    // Forwarding speaks TLS to receivers of others, with authorities of others; probes look at others' certificates.
     (
         "rustls",
-        &["firstlook-enrol", "firstlook-forward", "firstlook-uplink"],
+        &[
+            "firstlook-enrol",
+            "firstlook-forward",
+            "firstlook-sources-probes",
+            "firstlook-uplink",
+        ],
     ),
     ("rcgen", &["firstlook-enrol", "firstlook-uplink"]),
     // Forwarding speaks protocols of others, none of our wire.

@@ -2,33 +2,38 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use firstlook_model::probe::{Part, signal};
 use firstlook_model::{HostId, Series, SignalKind, Unit};
 
 use crate::config::Probe;
-use crate::look::Found;
-
-/// Series of each probe.
-const COLUMNS: usize = 3;
+use crate::found::Found;
 
 /// The newest result of each probe, as columns. A result is given once: between two looks the columns are
-/// missing, never the old value again. Clones share it.
+/// missing, never the old value again, so that whoever reads them can count looks. Clones share it.
 #[derive(Clone)]
 pub struct Board {
     series: Arc<[Series]>,
+    /// Of each probe, where its columns begin and what they are.
+    places: Arc<[(usize, &'static [Part])]>,
     waiting: Arc<Mutex<Vec<f64>>>,
 }
 
 impl Board {
     /// For these probes, in their order.
     pub fn new(probes: &[Probe], host: &HostId) -> Self {
-        let series: Vec<_> = probes.iter().flat_map(|p| columns(p, host)).collect();
+        let (mut series, mut places) = (Vec::new(), Vec::new());
+        for probe in probes {
+            places.push((series.len(), probe.parts()));
+            series.extend(probe.parts().iter().map(|part| column(probe, *part, host)));
+        }
         Self {
             waiting: Arc::new(Mutex::new(vec![f64::NAN; series.len()])),
             series: series.into(),
+            places: places.into(),
         }
     }
 
-    /// Three for each probe: `probe.NAME.up`, `probe.NAME.duration_seconds`, `probe.NAME.age_seconds`.
+    /// Those of each probe together, as [`firstlook_model::probe`] names them.
     pub fn series(&self) -> &[Series] {
         &self.series
     }
@@ -42,29 +47,26 @@ impl Board {
 
     /// Puts up the result of the probe at `index`.
     pub(crate) fn put(&self, index: usize, found: &Found) {
+        let Some((at, parts)) = self.places.get(index) else {
+            return;
+        };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = index * COLUMNS;
-        if let Some(columns) = waiting.get_mut(at..at + COLUMNS) {
-            let or_missing = |value: Option<f64>| value.unwrap_or(f64::NAN);
-            columns.copy_from_slice(&[
-                f64::from(u8::from(found.up)),
-                or_missing(found.seconds),
-                or_missing(found.age_seconds),
-            ]);
+        for (value, part) in waiting.iter_mut().skip(*at).zip(*parts) {
+            *value = found.sample(*part);
         }
     }
 }
 
-fn columns(probe: &Probe, host: &HostId) -> [Series; COLUMNS] {
-    let column = |what: &str, unit| Series {
+fn column(probe: &Probe, part: Part, host: &HostId) -> Series {
+    let unit = match part {
+        Part::Duration | Part::Age => Unit::Seconds,
+        Part::Expected if probe.file.is_some() => Unit::Seconds,
+        _ => Unit::Count,
+    };
+    Series {
         component: probe.component(host),
-        signal: format!("probe.{}.{what}", probe.name),
+        signal: signal(&probe.name, part),
         unit,
         kind: SignalKind::Gauge,
-    };
-    [
-        column("up", Unit::Count),
-        column("duration_seconds", Unit::Seconds),
-        column("age_seconds", Unit::Seconds),
-    ]
+    }
 }

@@ -1,27 +1,30 @@
 //! What an operator may ask to be probed, and the checks of it.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use firstlook_model::probe::Part;
 use firstlook_model::{ComponentId, ComponentKind, HostId};
 use serde::Deserialize;
 
-/// Most probes of one agent: each is a task, and three series.
+mod kinds;
+mod target;
+
+pub use kinds::{DnsProbe, FileProbe, HttpProbe, TcpProbe, TlsProbe, UnitProbe};
+pub use target::{NoTarget, Target};
+
+/// Most probes of one agent: each is a task, and up to six series.
 pub const PROBES_LIMIT: usize = 64;
 /// Longest name of a probe, in bytes.
 const NAME_LIMIT_BYTES: usize = 48;
-/// Longest path, host name or expected text, in bytes.
-const TEXT_LIMIT_BYTES: usize = 1024;
 
-/// `[[probe]]`: exactly one of `tcp`, `http` and `file`.
+/// `[[probe]]`: exactly one of `tcp`, `http`, `tls`, `dns`, `file` and `unit`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// Part of the names of its series: lower-case letters, digits, `-` and `_`; 1 to 48 bytes; unique.
     pub name: String,
-    /// Unit that it is about, as `nginx.service`. Default: the host itself.
+    /// Unit that it is about, as `nginx.service`. Default: the unit probed, else the host itself.
     pub service: Option<String>,
     /// Time between two looks, in seconds: 1 to 3600. Default 10.
     #[serde(default = "interval_s")]
@@ -31,46 +34,16 @@ pub struct Probe {
     pub deadline_s: u64,
     /// Asks whether an address accepts connections.
     pub tcp: Option<TcpProbe>,
-    /// Asks for a page, without TLS.
+    /// Asks for a page.
     pub http: Option<HttpProbe>,
+    /// Looks until when a served certificate is valid, and whether it is one to be trusted.
+    pub tls: Option<TlsProbe>,
+    /// Asks a resolver for the addresses of a name.
+    pub dns: Option<DnsProbe>,
     /// Looks how old a file is.
     pub file: Option<FileProbe>,
-}
-
-/// `tcp = { address = "127.0.0.1:5432" }`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TcpProbe {
-    /// Address and port.
-    pub address: SocketAddr,
-}
-
-/// `http = { address = "127.0.0.1:80", path = "/health" }`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpProbe {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// Path and query. Default `/`.
-    #[serde(default = "path")]
-    pub path: String,
-    /// Host that is asked for. Default: the address.
-    pub host: Option<String>,
-    /// Status that is right: 100 to 599. Default 200.
-    #[serde(default = "status")]
-    pub status: u16,
-    /// Text that the first 64 KiB of the body must hold. Default: the body is not read.
-    pub contains: Option<String>,
-}
-
-/// `file = { path = "/var/backups/last", max_age_s = 90000 }`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileProbe {
-    /// Absolute path.
-    pub path: PathBuf,
-    /// Oldest that its contents may be, in seconds; at least 1.
-    pub max_age_s: u64,
+    /// Looks whether a unit is active.
+    pub unit: Option<UnitProbe>,
 }
 
 fn interval_s() -> u64 {
@@ -79,14 +52,6 @@ fn interval_s() -> u64 {
 
 fn deadline_s() -> u64 {
     1
-}
-
-fn path() -> String {
-    "/".to_owned()
-}
-
-fn status() -> u16 {
-    200
 }
 
 /// What is wrong with a list of probes. Only the operator can mend it.
@@ -153,14 +118,46 @@ impl Probe {
         let service = |name: &String| {
             ComponentId::on_host(ComponentKind::Service, host.clone(), name.as_str()).ok()
         };
-        let named = self.service.as_ref().and_then(service);
+        let probed = self.unit.as_ref().map(|unit| &unit.name);
+        let named = self.service.as_ref().or(probed).and_then(service);
         named.unwrap_or_else(|| ComponentId::host(host.clone()))
     }
 
+    /// What its series tell, in order.
+    pub(crate) fn parts(&self) -> &'static [Part] {
+        use Part::{Age, CertificateDays, Duration, Expected, Failure, Status, Up};
+        if let Some(http) = &self.http {
+            return match http.tls {
+                true => &[Up, Failure, Duration, Status, Expected, CertificateDays],
+                false => &[Up, Failure, Duration, Status, Expected],
+            };
+        }
+        if self.tls.is_some() {
+            return &[Up, Failure, Duration, CertificateDays, Expected];
+        }
+        if self.dns.is_some() {
+            return &[Up, Failure, Duration, Status];
+        }
+        if self.file.is_some() {
+            return &[Up, Failure, Age, Expected];
+        }
+        match self.tcp {
+            Some(_) => &[Up, Failure, Duration],
+            None => &[Up, Failure],
+        }
+    }
+
     fn wrong(&self) -> Option<&'static str> {
-        let targets = [self.tcp.is_some(), self.http.is_some(), self.file.is_some()];
+        let targets = [
+            self.tcp.is_some(),
+            self.http.is_some(),
+            self.tls.is_some(),
+            self.dns.is_some(),
+            self.file.is_some(),
+            self.unit.is_some(),
+        ];
         if targets.iter().filter(|t| **t).count() != 1 {
-            return Some("exactly one of tcp, http and file is needed");
+            return Some("exactly one of tcp, http, tls, dns, file and unit is needed");
         }
         if !(1..=3600).contains(&self.interval_s) {
             return Some("interval_s: 1 to 3600 is allowed");
@@ -168,43 +165,21 @@ impl Probe {
         if !(1..=self.interval_s).contains(&self.deadline_s) {
             return Some("deadline_s: 1 to the interval is allowed");
         }
-        if let Some(name) = &self.service
-            && (name.is_empty() || name.len() > 255 || name.chars().any(char::is_control))
-        {
+        if self.service.as_deref().is_some_and(is_no_unit) {
             return Some("service: the name of a unit is needed");
         }
-        let file = |f: &FileProbe| !f.path.is_absolute() || f.max_age_s == 0;
-        if self.file.as_ref().is_some_and(file) {
-            return Some("file: an absolute path and a max_age_s of at least 1 are needed");
-        }
-        self.http.as_ref().and_then(HttpProbe::wrong)
+        let http = self.http.as_ref().and_then(HttpProbe::wrong);
+        let tls = || self.tls.as_ref().and_then(TlsProbe::wrong);
+        let dns = || self.dns.as_ref().and_then(DnsProbe::wrong);
+        let file = || self.file.as_ref().and_then(FileProbe::wrong);
+        let unit = || self.unit.as_ref().and_then(UnitProbe::wrong);
+        http.or_else(tls).or_else(dns).or_else(file).or_else(unit)
     }
 }
 
-impl HttpProbe {
-    /// The host that is asked for.
-    pub(crate) fn host(&self) -> String {
-        self.host
-            .clone()
-            .unwrap_or_else(|| self.address.to_string())
-    }
-
-    fn wrong(&self) -> Option<&'static str> {
-        if !(100..=599).contains(&self.status) {
-            return Some("http.status: 100 to 599 is allowed");
-        }
-        let path = self.path.parse::<http::uri::PathAndQuery>();
-        if !self.path.starts_with('/') || self.path.len() > TEXT_LIMIT_BYTES || path.is_err() {
-            return Some("http.path: a path of at most 1024 bytes that begins with / is needed");
-        }
-        let host = self.host();
-        if host.len() > TEXT_LIMIT_BYTES || host.parse::<http::uri::Authority>().is_err() {
-            return Some("http.host: a host name is needed");
-        }
-        let text = |t: &String| t.is_empty() || t.len() > TEXT_LIMIT_BYTES;
-        if self.contains.as_ref().is_some_and(text) {
-            return Some("http.contains: 1 to 1024 bytes are allowed");
-        }
-        None
-    }
+fn is_no_unit(name: &str) -> bool {
+    name.is_empty() || name.len() > 255 || name.chars().any(char::is_control)
 }
+
+#[cfg(test)]
+mod tests;

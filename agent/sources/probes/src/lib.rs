@@ -1,14 +1,22 @@
 //! Probes: what a client of this host would find, asked from the host itself at an interval.
 //!
 //! A probe is declared in the agent's configuration, never found by itself: it touches a service, and only
-//! the operator knows which touch is harmless. Targets are addresses, not names, so that a probe of a service
-//! never waits for a resolver. Each probe has one look in hand at most, and each look a deadline.
+//! the operator knows which touch is harmless. Each probe has one look in hand at most, and each look a deadline; what
+//! may block for ever (names, files) holds one thread per probe, never more.
 
+mod apart;
 mod board;
 mod config;
+mod found;
 mod look;
 mod run;
+mod units;
 
 pub use board::Board;
-pub use config::{Fault, FileProbe, HttpProbe, PROBES_LIMIT, Probe, TcpProbe, check};
+pub use config::{
+    DnsProbe, Fault, FileProbe, HttpProbe, NoTarget, PROBES_LIMIT, Probe, Target, TcpProbe,
+    TlsProbe, UnitProbe, check,
+};
+pub use look::dns::Record;
 pub use run::{ProbeEnded, run};
+pub use units::Units;

@@ -7,32 +7,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::config::Probe;
-use crate::look::Looker;
+use crate::look::{Authorities, Looker};
+use crate::units::Units;
 
 /// A probe ended by itself, which is a fault of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("a probe ended by itself")]
 pub struct ProbeEnded(#[from] tokio::task::JoinError);
 
-/// Probes until `stop`; without probes it only waits. `board` is made of the same list.
+/// Probes until `stop`; without probes it only waits. `board` is made of the same list, `units` are what is known of
+/// units.
 ///
 /// # Errors
 /// When a probe ended by itself. Starting again can help.
 pub async fn run(
     probes: Vec<Probe>,
     board: Board,
+    units: Units,
     stop: CancellationToken,
 ) -> Result<(), ProbeEnded> {
+    let authorities = Authorities::default();
     let mut tasks = JoinSet::new();
     for (index, probe) in probes.into_iter().enumerate() {
-        let board = board.clone();
+        let (board, units) = (board.clone(), units.clone());
+        let authorities = authorities.clone();
         tasks.spawn(async move {
             let mut tick = interval_at(Instant::now() + first(&probe), probe.interval());
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut looker = Looker::new(probe);
+            let mut looker = Looker::new(probe, units, authorities);
             loop {
                 tick.tick().await;
-                board.put(index, &looker.look().await);
+                if let Some(found) = looker.look().await {
+                    board.put(index, &found);
+                }
             }
         });
     }
@@ -55,6 +62,7 @@ fn first(probe: &Probe) -> Duration {
 mod tests {
     use super::*;
     use firstlook_model::HostId;
+    use firstlook_model::probe::Failure;
 
     #[tokio::test(start_paused = true)]
     async fn a_result_is_put_up_once_under_its_service() {
@@ -70,8 +78,9 @@ mod tests {
             names,
             [
                 "probe.backup.up",
-                "probe.backup.duration_seconds",
-                "probe.backup.age_seconds"
+                "probe.backup.failure",
+                "probe.backup.age_seconds",
+                "probe.backup.expected",
             ]
         );
         assert_eq!(board.series()[0].component.label(), "h1/b.service");
@@ -86,12 +95,16 @@ mod tests {
                     break found;
                 }
             };
-            assert_eq!(found[0], 0.0);
+            let missing = f64::from(Failure::FileMissing.code());
+            assert_eq!(found[..2], [0.0, missing]);
             assert!(found[2].is_nan());
             assert!(board.take()[0].is_nan());
             stop.cancel();
         };
-        let (ended, ()) = tokio::join!(run(probes, board.clone(), stop.clone()), seen);
+        let (ended, ()) = tokio::join!(
+            run(probes, board.clone(), Units::default(), stop.clone()),
+            seen
+        );
         ended.unwrap();
     }
 }
