@@ -1,5 +1,6 @@
 //! Probes: what declared looks at a component found.
 //!
+//! Being answered otherwise than asked for is one kind of symptom, not being answered another: who answers is not down.
 //! A look is a sample that has values. Two bad looks in a row raise, two good ones clear: a single lost packet is
 //! nobody's business. What the last look found holds until three times the usual gap has passed without another.
 
@@ -131,7 +132,7 @@ impl Probes {
             found.extend(failing.map(|(name, probe, failing)| Finding {
                 component: component.clone(),
                 peer: None,
-                kind: kinds::PROBE_FAILED,
+                kind: kind(&failing.look),
                 family: families::PROBE,
                 span: Span {
                     last: now,
@@ -254,6 +255,14 @@ impl Probe {
         };
         let name = words::clip(name, NAME_LIMIT_BYTES);
         format!("probe {name}: {}, {looks}, {usual}", why(&failing.look))
+    }
+}
+
+fn kind(look: &Look) -> &'static str {
+    let failure = look[Part::Failure.index()].and_then(Failure::of_code);
+    match failure.is_some_and(Failure::is_unanswered) {
+        true => kinds::PROBE_UNANSWERED,
+        false => kinds::PROBE_FAILED,
     }
 }
 

@@ -138,6 +138,16 @@ impl Failure {
         self as u8 + 1
     }
 
+    /// Whether it says that nobody serves there, rather than that something is served otherwise than asked for or that
+    /// the prober is at a loss.
+    pub fn is_unanswered(self) -> bool {
+        use Failure::{NoAnswer, Refused, UnitInactive, UnitUnknown, Unreachable};
+        matches!(
+            self,
+            Refused | NoAnswer | Unreachable | UnitInactive | UnitUnknown
+        )
+    }
+
     /// The failure of a number from a series; `None` for 0 and for what a newer agent may know.
     pub fn of_code(code: f64) -> Option<Self> {
         let known = |failure: &Self| f64::from(failure.code()) == code;

@@ -143,6 +143,8 @@ pub mod kinds {
     pub const PEERS_REACH: &str = "heartbeat.peers-reach";
     /// (host) peers get no answer from it.
     pub const PEERS_CUT: &str = "heartbeat.peers-cut";
-    /// (service, host) a declared probe of it fails.
+    /// (service, host) a declared probe of it is answered otherwise than asked for, or cannot be made.
     pub const PROBE_FAILED: &str = "probe.failed";
+    /// (service, host) a declared probe of it gets no answer, or its unit is not active.
+    pub const PROBE_UNANSWERED: &str = "probe.unanswered";
 }

@@ -87,6 +87,25 @@ fn two_bad_looks_in_a_row_raise_and_two_good_ones_clear() {
 }
 
 #[test]
+fn who_answers_otherwise_than_asked_for_is_not_said_to_be_unanswered() {
+    let (cells, _) = cells(&schema(&["front"]));
+    for (failure, kind) in [
+        (Failure::WrongStatus, kinds::PROBE_FAILED),
+        (Failure::NameUnknown, kinds::PROBE_FAILED),
+        (Failure::Refused, kinds::PROBE_UNANSWERED),
+        (Failure::NoAnswer, kinds::PROBE_UNANSWERED),
+    ] {
+        let mut probes = Probes::default();
+        for secs in [10, 20] {
+            let missing = f64::NAN;
+            let row = [0.0, f64::from(failure.code()), missing, missing, missing];
+            probes.take(&cells[0], &[at(secs)], &Columns::from_row(row.to_vec()));
+        }
+        assert_eq!(probes.findings(at(20))[0].kind, kind, "{failure:?}");
+    }
+}
+
+#[test]
 fn what_was_found_holds_until_three_looks_are_missing() {
     let probes = looked(&[(100, 503), (700, 503)]);
     assert!(text(&probes, 2_500).is_some());

@@ -89,6 +89,8 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         AGENT_SILENT,
         PEERS_REACH,
         PEERS_CUT,
+        PROBE_FAILED,
+        PROBE_UNANSWERED,
     ] {
         assert!(catalogue.symptoms.contains_key(kind), "{kind} has no entry");
     }

@@ -4,4 +4,5 @@ mod faults;
 mod gate;
 mod judgement;
 mod laws;
+mod probes;
 mod world;

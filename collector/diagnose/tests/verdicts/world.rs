@@ -128,7 +128,7 @@ impl World {
         });
     }
 
-    fn attest(&mut self, component: &str, family: &str) {
+    pub fn attest(&mut self, component: &str, family: &str) {
         self.0.attestations.push(Attestation {
             component: id(component),
             family: family.into(),
@@ -261,6 +261,7 @@ pub fn family(kind: &str) -> &'static str {
         "edge" => families::EDGE,
         "log" => families::LOG,
         "heartbeat" => families::HEARTBEAT,
+        "probe" => families::PROBE,
         other => panic!("no family for {other}"),
     }
 }
