@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use firstlook_model::{ComponentKind, HostId};
+use firstlook_sources_probes::Probe;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,6 +57,15 @@ struct Blind {
     mend: Option<&'static str>,
 }
 
+/// A probe that is declared. `check` does not look: some touches are for the running agent alone.
+#[derive(Serialize)]
+struct Declared {
+    name: String,
+    asks: String,
+    about: String,
+    interval_s: u64,
+}
+
 /// What `check` found.
 pub struct Check {
     host: HostId,
@@ -63,6 +73,7 @@ pub struct Check {
     sees: Vec<(&'static str, String)>,
     blind: Vec<Blind>,
     rights: Vec<Right>,
+    probes: Vec<Declared>,
 }
 
 impl Check {
@@ -70,7 +81,7 @@ impl Check {
     ///
     /// # Errors
     /// When the agent's own rights cannot be read.
-    pub fn of(host: HostId, seen: &Seen) -> anyhow::Result<Self> {
+    pub fn of(host: HostId, seen: &Seen, probes: &[Probe]) -> anyhow::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status")
             .context("the agent's own rights cannot be read")?;
         let effective = effective(&status).context("/proc/self/status names no capabilities")?;
@@ -83,7 +94,14 @@ impl Check {
             what: what.clone(),
             mend: mend(what),
         });
+        let declared = |probe: &Probe| Declared {
+            name: probe.name.clone(),
+            asks: probe.asks(),
+            about: probe.component(&host).label(),
+            interval_s: probe.interval_s,
+        };
         Ok(Self {
+            probes: probes.iter().map(declared).collect(),
             host,
             sees: sees(seen),
             blind: blind.collect(),
@@ -107,6 +125,7 @@ impl Check {
             "sees": sees,
             "cannot_see": self.blind,
             "rights": self.rights,
+            "probes": self.probes,
         })
     }
 
@@ -129,6 +148,17 @@ impl Check {
             if let Some(mend) = blind.mend {
                 text.push_str(&wrapped(&format!("to mend: {mend}"), 4, 13));
             }
+        }
+        if !self.probes.is_empty() {
+            text.push_str("\nPROBES, DECLARED\n");
+        }
+        for probe in &self.probes {
+            let (name, asks, about) = (&probe.name, &probe.asks, &probe.about);
+            let line = format!(
+                "{name}: {asks}, every {} s, about {about}",
+                probe.interval_s
+            );
+            text.push_str(&wrapped(&line, 2, 4));
         }
         text.push_str("\nRIGHTS\n");
         for right in &self.rights {
@@ -250,7 +280,9 @@ mod tests {
             blind: blind.iter().map(|line| (*line).to_owned()).collect(),
             ..Seen::default()
         };
-        Check::of(HostId::new("h1").unwrap(), &seen).unwrap()
+        let probe = "name = \"front\"\nservice = \"web.service\"\ntcp = { address = \"[::1]:80\" }";
+        let probes = [toml::from_str(probe).unwrap()];
+        Check::of(HostId::new("h1").unwrap(), &seen, &probes).unwrap()
     }
 
     #[test]
@@ -291,6 +323,14 @@ mod tests {
             mend("statvfs /data: Stale file handle (os error 116)"),
             None
         );
+    }
+
+    #[test]
+    fn declared_probes_are_listed() {
+        let check = check(&[]);
+        let line = "  front: tcp [::1]:80, every 10 s, about h1/web.service\n";
+        assert!(check.text().contains(line), "{}", check.text());
+        assert_eq!(check.document()["probes"][0]["asks"], "tcp [::1]:80");
     }
 
     #[test]

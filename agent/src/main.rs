@@ -198,7 +198,7 @@ async fn check(config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let settings = settings(config, None)?;
     let host = name(&settings)?;
     let seen = observe::observe(&settings, &host).await?;
-    let check = Check::of(host, &seen)?;
+    let check = Check::of(host, &seen, &settings.probes)?;
     print(&match json {
         true => format!("{:#}\n", check.document()),
         false => check.text(),

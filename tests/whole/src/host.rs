@@ -70,6 +70,16 @@ impl Host {
         self.agent.as_mut().expect("the agent runs")
     }
 
+    /// Starts the agent anew with more configuration.
+    pub fn configure(&mut self, more: &str) {
+        self.stop();
+        let file = File::options().append(true).open(self.config());
+        file.expect("it has a configuration")
+            .write_all(more.as_bytes())
+            .expect("it can be written");
+        self.start();
+    }
+
     /// Ends the agent by SIGTERM.
     pub fn stop(&mut self) -> ExitStatus {
         self.agent.take().expect("the agent runs").stop()

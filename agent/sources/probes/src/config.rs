@@ -113,14 +113,29 @@ impl Probe {
         Duration::from_secs(self.deadline_s)
     }
 
-    /// What it is about; the host when its service's name cannot be one, which [`check`] refuses.
-    pub(crate) fn component(&self, host: &HostId) -> ComponentId {
+    /// What it is about on `host`; the host itself when its service's name cannot be one, which [`check`] refuses.
+    pub fn component(&self, host: &HostId) -> ComponentId {
         let service = |name: &String| {
             ComponentId::on_host(ComponentKind::Service, host.clone(), name.as_str()).ok()
         };
         let probed = self.unit.as_ref().map(|unit| &unit.name);
         let named = self.service.as_ref().or(probed).and_then(service);
         named.unwrap_or_else(|| ComponentId::host(host.clone()))
+    }
+
+    /// What is asked of it, for people, as `http 127.0.0.1:80/health`. Not empty for a list that was checked.
+    pub fn asks(&self) -> String {
+        if let Some(http) = &self.http {
+            let scheme = if http.tls { "https" } else { "http" };
+            return format!("{scheme} {}{}", http.address, http.path);
+        }
+        let tls = self.tls.as_ref().map(|tls| format!("tls {}", tls.address));
+        let tcp = || Some(format!("tcp {}", self.tcp.as_ref()?.address));
+        let dns = || Some(format!("dns {}", self.dns.as_ref()?.name));
+        let file = || Some(format!("file {}", self.file.as_ref()?.path.display()));
+        let unit = || Some(format!("unit {}", self.unit.as_ref()?.name));
+        let other = tls.or_else(tcp).or_else(dns).or_else(file).or_else(unit);
+        other.unwrap_or_default()
     }
 
     /// What its series tell, in order.

@@ -11,6 +11,7 @@ mod full_disk;
 mod join;
 mod names;
 mod path;
+mod probes;
 mod restarts;
 mod revocation;
 mod session;

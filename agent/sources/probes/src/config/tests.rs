@@ -104,6 +104,24 @@ fn a_probe_is_about_its_service_or_unit_or_the_host() {
 }
 
 #[test]
+fn what_a_probe_asks_is_told_for_people() {
+    for (target, told) in [
+        ("tcp = { address = \"[::1]:1\" }", "tcp [::1]:1"),
+        (
+            "http = { address = \"a:80\", path = \"/b\" }",
+            "http a:80/b",
+        ),
+        ("http = { address = \"a:443\", tls = true }", "https a:443/"),
+        ("tls = { address = \"a:443\" }", "tls a:443"),
+        ("dns = { name = \"a.b\" }", "dns a.b"),
+        ("file = { path = \"/a\", max_age_s = 1 }", "file /a"),
+        ("unit = { name = \"a.service\" }", "unit a.service"),
+    ] {
+        assert_eq!(probe(target).asks(), told);
+    }
+}
+
+#[test]
 fn a_name_over_tls_is_that_of_the_host_without_its_port() {
     for (target, name) in [
         ("http = { address = \"[::1]:443\", tls = true }", "::1"),
