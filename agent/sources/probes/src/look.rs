@@ -9,16 +9,24 @@ mod tls;
 use firstlook_model::probe::{Failure, Part};
 use tokio::time::{Instant, timeout};
 
+use crate::apart::Threads;
 use crate::config::{Probe, UnitProbe};
 use crate::found::Found;
 use crate::units::{Standing, Units};
 
-pub(crate) use tls::Authorities;
+/// What all probes of an agent share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub units: Units,
+    pub threads: Threads,
+    pub authorities: tls::Authorities,
+}
 
 /// Looks again and again at one probe's target.
 pub(crate) struct Looker {
     probe: Probe,
     units: Units,
+    threads: Threads,
     names: net::Names,
     file: file::Looker,
     trust: tls::Trust,
@@ -26,14 +34,16 @@ pub(crate) struct Looker {
 }
 
 impl Looker {
-    pub fn new(probe: Probe, units: Units, authorities: Authorities) -> Self {
+    pub fn new(probe: Probe, shared: &Shared) -> Self {
+        let threads = &shared.threads;
         Self {
             probe,
-            units,
-            names: net::Names::default(),
-            file: file::Looker::default(),
-            trust: tls::Trust::new(authorities),
-            resolvers: dns::Resolvers::default(),
+            units: shared.units.clone(),
+            threads: threads.clone(),
+            names: net::Names::new(threads),
+            file: file::Looker::new(threads),
+            trust: tls::Trust::new(shared.authorities.clone(), threads),
+            resolvers: dns::Resolvers::new(threads),
         }
     }
 
@@ -41,6 +51,10 @@ impl Looker {
     pub async fn look(&mut self) -> Option<Found> {
         if let Some(unit) = &self.probe.unit {
             return stands(unit, &self.units);
+        }
+        // What holds the threads are others' targets: of this one nothing is known.
+        if self.threads.are_taken() && self.needs_thread() && !self.hangs() {
+            return None;
         }
         let begun = Instant::now();
         let deadline = self.probe.deadline();
@@ -51,6 +65,24 @@ impl Looker {
             true => found.with(Part::Duration, begun.elapsed().as_secs_f64()),
             false => found,
         })
+    }
+
+    /// Whether anything of a look may block: names, files, lists of certificates or resolvers.
+    fn needs_thread(&self) -> bool {
+        let probe = &self.probe;
+        let tcp = probe.tcp.as_ref().map(|tcp| &tcp.address);
+        let http = probe.http.as_ref();
+        let plain = http.filter(|http| !http.tls).map(|http| &http.address);
+        let dns = probe.dns.as_ref();
+        match tcp.or(plain) {
+            Some(target) => target.address().is_none(),
+            None => dns.is_none_or(|dns| dns.resolver.is_none()),
+        }
+    }
+
+    fn hangs(&self) -> bool {
+        let (names, trust) = (self.names.hang(), self.trust.hangs());
+        names || trust || self.file.hangs() || self.resolvers.hang()
     }
 
     async fn asked(&mut self) -> Found {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::config::Probe;
-use crate::look::{Authorities, Looker};
+use crate::look::{Looker, Shared};
 use crate::units::Units;
 
 /// A probe ended by itself, which is a fault of ours.
@@ -26,15 +26,17 @@ pub async fn run(
     units: Units,
     stop: CancellationToken,
 ) -> Result<(), ProbeEnded> {
-    let authorities = Authorities::default();
+    let shared = Shared {
+        units,
+        ..Shared::default()
+    };
     let mut tasks = JoinSet::new();
     for (index, probe) in probes.into_iter().enumerate() {
-        let (board, units) = (board.clone(), units.clone());
-        let authorities = authorities.clone();
+        let board = board.clone();
+        let mut looker = Looker::new(probe.clone(), &shared);
         tasks.spawn(async move {
             let mut tick = interval_at(Instant::now() + first(&probe), probe.interval());
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut looker = Looker::new(probe, units, authorities);
             loop {
                 tick.tick().await;
                 if let Some(found) = looker.look().await {

@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::net::failure;
-use crate::apart::Apart;
+use crate::apart::{Apart, Threads};
 use crate::config::DnsProbe;
 use crate::found::Found;
 
@@ -26,10 +26,17 @@ const RESOLVERS_LIMIT_BYTES: u64 = 64 * 1024;
 const PORT: u16 = 53;
 
 /// Finds the resolver of the system.
-#[derive(Default)]
 pub(super) struct Resolvers(Apart<SocketAddr>);
 
 impl Resolvers {
+    pub fn new(threads: &Threads) -> Self {
+        Self(Apart::on(threads))
+    }
+
+    pub fn hang(&self) -> bool {
+        self.0.hangs()
+    }
+
     async fn first(&mut self) -> Result<SocketAddr, Failure> {
         let read = self.0.run(|| {
             let mut text = String::new();

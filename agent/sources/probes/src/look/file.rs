@@ -4,15 +4,22 @@ use std::time::{Duration, SystemTime};
 
 use firstlook_model::probe::{Failure, Part};
 
-use crate::apart::Apart;
+use crate::apart::{Apart, Threads};
 use crate::config::FileProbe;
 use crate::found::Found;
 
 /// Looks at one file. A file system that hangs holds one thread, never more.
-#[derive(Default)]
 pub(super) struct Looker(Apart<Option<SystemTime>>);
 
 impl Looker {
+    pub fn new(threads: &Threads) -> Self {
+        Self(Apart::on(threads))
+    }
+
+    pub fn hangs(&self) -> bool {
+        self.0.hangs()
+    }
+
     pub async fn look(&mut self, file: &FileProbe) -> Found {
         let path = file.path.clone();
         let changed = self

@@ -6,17 +6,24 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use firstlook_model::probe::Failure;
 use tokio::net::TcpStream;
 
-use crate::apart::Apart;
+use crate::apart::{Apart, Threads};
 use crate::config::Target;
 
 /// Most addresses of one name that are tried.
 const ADDRESSES_LIMIT: usize = 4;
 
 /// Finds the addresses of one probe's target. A resolver that hangs holds one thread, never more.
-#[derive(Default)]
 pub(super) struct Names(Apart<Vec<SocketAddr>>);
 
 impl Names {
+    pub fn new(threads: &Threads) -> Self {
+        Self(Apart::on(threads))
+    }
+
+    pub fn hang(&self) -> bool {
+        self.0.hangs()
+    }
+
     /// A connection to the first address that takes one. Names are looked up anew each time, as clients do.
     pub async fn connect(&mut self, target: &Target) -> Result<TcpStream, Failure> {
         let mut failed = Failure::NameUnknown;

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::http::BODY_LIMIT_BYTES;
 use super::*;
+use crate::apart::Apart;
 
 mod certificates;
 mod resolver;
@@ -15,7 +16,7 @@ mod resolver;
 fn looker(target: &str) -> Looker {
     let probe: Probe = toml::from_str(&format!("name = \"p\"\n{target}")).unwrap();
     assert_eq!(crate::config::check(std::slice::from_ref(&probe)), Ok(()));
-    Looker::new(probe, Units::default(), Authorities::default())
+    Looker::new(probe, &Shared::default())
 }
 
 /// Why a look found its target not up; `None` when it is.
@@ -138,6 +139,29 @@ fn a_file_from_the_future_is_new() {
     let changed = Some(now + Duration::from_secs(9));
     let found = file::aged(changed, now, Duration::from_secs(1));
     assert_eq!((why(&found), found.sample(Part::Age)), (None, 0.0));
+}
+
+#[tokio::test]
+async fn while_others_hold_all_threads_nothing_is_said_of_what_needs_one() {
+    let shared = Shared::default();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let mut others = Vec::new();
+    while !shared.threads.are_taken() {
+        let (mut other, wait) = (Apart::on(&shared.threads), wait.clone());
+        let work = other.run(move || wait.lock().unwrap().recv().is_err());
+        assert!(timeout(Duration::ZERO, work).await.is_err());
+        others.push(other);
+    }
+    let looked = async |target: &str| {
+        let probe = toml::from_str(&format!("name = \"p\"\n{target}")).unwrap();
+        Looker::new(probe, &shared).look().await
+    };
+    assert_eq!(looked("file = { path = \"/\", max_age_s = 1 }").await, None);
+    assert_eq!(looked("tcp = { address = \"localhost:1\" }").await, None);
+    let refused = looked("tcp = { address = \"127.0.0.1:1\" }").await;
+    assert_eq!(refused.as_ref().and_then(why), Some(Failure::Refused));
+    drop(go);
 }
 
 fn state(active: ActiveState) -> UnitState {

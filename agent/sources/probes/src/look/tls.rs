@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::net::Names;
-use crate::apart::Apart;
+use crate::apart::{Apart, Threads};
 use crate::config::TlsProbe;
 use crate::found::Found;
 
@@ -54,9 +54,10 @@ type Verifier = Option<Arc<WebPkiServerVerifier>>;
 
 /// The files of certificates to trust, each read once until it changes. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Authorities(
-    Arc<Mutex<BTreeMap<PathBuf, (SystemTime, Arc<WebPkiServerVerifier>)>>>,
-);
+pub(crate) struct Authorities(Arc<Mutex<BTreeMap<PathBuf, Known>>>);
+
+/// When a file was changed, and who judges by it.
+type Known = (SystemTime, Arc<WebPkiServerVerifier>);
 
 impl Authorities {
     /// Blocks while the file is read. `None` when it holds nothing to trust.
@@ -97,11 +98,15 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    pub fn new(authorities: Authorities) -> Self {
+    pub fn new(authorities: Authorities, threads: &Threads) -> Self {
         Self {
             authorities,
-            reading: Apart::default(),
+            reading: Apart::on(threads),
         }
+    }
+
+    pub fn hangs(&self) -> bool {
+        self.reading.hangs()
     }
 
     /// Who judges by the authorities of a file; nobody without one.

@@ -9,6 +9,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
+use super::super::tls::Authorities;
 use super::*;
 
 /// An authority, and the file of certificates to trust that holds it.
