@@ -196,8 +196,9 @@ impl Probe {
             return;
         }
         if !self.is_fresh(at) {
-            // Nobody looked meanwhile: what was then says nothing of now.
-            (self.good, self.bad, self.failing) = (0, 0, None);
+            // Nobody looked meanwhile: looks before and after are not in a row. What was raised is not over by that.
+            (self.good, self.bad) = (0, 0);
+            self.failing = self.failing.take().filter(|failing| failing.raised);
         }
         self.gap = self.last.map(|last| at.since(last).min(GAP_LIMIT));
         self.last = Some(at);

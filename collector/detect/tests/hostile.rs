@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const HOSTS: [&str; 3] = ["a", "b", "c"];
-const SIGNALS: [&str; 12] = [
+const SIGNALS: [&str; 15] = [
     names::FILESYSTEM_SIZE,
     names::FILESYSTEM_AVAILABLE,
     names::FILESYSTEM_INODES,
@@ -30,6 +30,9 @@ const SIGNALS: [&str; 12] = [
     names::SERVICE_CPU,
     names::SERVICE_ACCEPT_QUEUE,
     names::SERVICE_ACCEPT_BACKLOG,
+    "probe.front.up",
+    "probe.front.failure",
+    "probe.front.certificate_days",
 ];
 
 fn host(index: usize) -> HostId {
@@ -101,7 +104,7 @@ fn schema() -> Schema {
 }
 
 fn metrics() -> impl Strategy<Value = Record> {
-    (vec(time(), 1..4), vec(vec(value(), 3), 10..13)).prop_map(|(times, columns)| {
+    (vec(time(), 1..4), vec(vec(value(), 3), 13..16)).prop_map(|(times, columns)| {
         Record::Metrics(MetricBlock {
             schema: schema().id(),
             times,

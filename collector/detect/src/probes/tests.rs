@@ -119,6 +119,15 @@ fn bad_looks_with_a_hole_between_are_not_in_a_row() {
 }
 
 #[test]
+fn what_was_raised_is_not_over_because_nobody_looked_for_a_while() {
+    let mut looks = vec![(10, 200), (20, 503), (30, 503), (600, 503)];
+    let probes = looked(&looks);
+    assert_eq!(probes.findings(at(601))[0].span.first, at(20));
+    looks.extend([(610, 200), (620, 200)]);
+    assert_eq!(text(&looked(&looks), 621), None);
+}
+
+#[test]
 fn late_and_repeated_looks_change_nothing() {
     assert_eq!(
         text(&looked(&[(10, 200), (20, 503), (20, 503), (15, 503)]), 21),

@@ -69,6 +69,28 @@ fn an_old_full_disk_becomes_an_incident_when_somebody_is_refused_space() {
 }
 
 #[test]
+fn a_page_that_fails_twice_is_a_symptom_of_its_service_until_it_is_well_twice() {
+    let mut world = settled();
+    world.hosts[APP].page = 503.0;
+    assert!(world.until_gate(APP_SERVICE, kinds::PROBE_FAILED, 11) > 5);
+    assert_eq!(world.blamed(), [APP_SERVICE]);
+    assert!(world.attestation(APP_SERVICE, families::PROBE).is_none());
+    let symptom = world.symptom(APP_SERVICE, kinds::PROBE_FAILED).unwrap();
+    let onset = symptom.onset.to.since(symptom.onset.from).as_secs();
+    assert_eq!(onset, 5, "between the last good look and the first bad one");
+    assert!(symptom.text.contains("status 503 instead of 200"));
+    // A host that says nothing more has not recovered.
+    world.hosts[APP].heard = false;
+    world.run(120);
+    assert!(world.symptom(APP_SERVICE, kinds::PROBE_FAILED).is_some());
+    world.hosts[APP].heard = true;
+    world.hosts[APP].page = 200.0;
+    world.run(12);
+    assert!(world.symptom(APP_SERVICE, kinds::PROBE_FAILED).is_none());
+    assert!(world.attestation(APP_SERVICE, families::PROBE).is_some());
+}
+
+#[test]
 fn a_filesystem_turns_read_only_or_hangs() {
     let mut world = settled();
     world.hosts[DB].readonly = 1.0;

@@ -38,6 +38,7 @@ fn a_healthy_world_is_attested_in_every_family() {
         ("service:app1/app.service", families::EDGE),
         ("service:db1/postgresql.service", families::EDGE),
         ("service:app1/app.service", families::LOG),
+        ("service:app1/app.service", families::PROBE),
         ("host:app1", families::CPU),
         ("host:app1", families::MEMORY),
         ("host:app1", families::DISK),

@@ -1,5 +1,6 @@
 //! What the world's hosts send each second.
 
+use firstlook_model::probe::Failure;
 use firstlook_model::signal::names as n;
 use firstlook_model::{
     Columns, ComponentId, ComponentKind, Direction, EdgeObservation, EdgeStats, Inventory,
@@ -247,10 +248,31 @@ impl World {
         self.hosts[host].host_oom = 0.0;
         all.extend(self.interface_samples(host));
         all.extend(filesystem_samples(self, host));
+        all.extend(self.probe_samples(host));
         for index in 0..sim.services.len() {
             all.extend(self.service_samples(host, index));
         }
         all
+    }
+
+    fn probe_samples(&self, host: usize) -> Vec<Sample> {
+        let sim = &self.hosts[host];
+        let probed = service(sim.id.as_str(), sim.services[0].name);
+        let up = sim.page == 200.0;
+        let failure = match up {
+            true => 0.0,
+            false => f64::from(Failure::WrongStatus.code()),
+        };
+        let look = [
+            ("probe.front.up", f64::from(u8::from(up))),
+            ("probe.front.failure", failure),
+            ("probe.front.status", sim.page),
+            ("probe.front.expected", 200.0),
+        ];
+        // Between two looks there is no value.
+        let now = self.secs % 5 == 0;
+        let sample = |(signal, value)| gauge(&probed, signal, if now { value } else { f64::NAN });
+        look.map(sample).into()
     }
 
     fn interface_samples(&mut self, host: usize) -> Vec<Sample> {

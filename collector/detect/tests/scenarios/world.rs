@@ -74,6 +74,8 @@ pub struct SimHost {
     pub inodes: f64,
     pub readonly: f64,
     pub hung: f64,
+    /// What the probe of its first service finds: the status of a page, every five seconds.
+    pub page: f64,
     pub services: Vec<SimService>,
     pub changed_inventory: bool,
     pub blind: Vec<String>,
@@ -166,6 +168,7 @@ fn sim_host(name: &str, last: u8, services: Vec<SimService>) -> SimHost {
         inodes: 50_000.0,
         readonly: 0.0,
         hung: 0.0,
+        page: 200.0,
         services,
         changed_inventory: true,
         blind: Vec::new(),
