@@ -128,6 +128,7 @@ fn wrong(dns: &DnsProbe, answer: &Answer) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_first_resolver_named_is_asked() {
@@ -140,6 +141,13 @@ mod tests {
             ("nameserver\nnameserver x\nnameserver ::1", "[::1]:53"),
         ] {
             assert_eq!(first(text).to_string(), resolver, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_names_a_resolver(text in "(nameserver|#|[0-9a-f.:]|[ \\t\\r\\n]|\\PC){0,40}") {
+            prop_assert_eq!(first(&text).port(), PORT);
         }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use firstlook_model::probe::{Failure, Part};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -147,12 +147,14 @@ pub(super) async fn session(
         provider: provider(),
         shown: Mutex::new(None),
     });
-    let config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|_| Failure::Handshake)?
         .dangerous()
         .with_custom_certificate_verifier(witness.clone())
         .with_no_client_auth();
+    // Each look is a stranger: it shows what a new client would see.
+    config.resumption = Resumption::disabled();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
     let stream = stream.await.map_err(|_| Failure::Handshake)?;
     let shown = *witness.shown.lock().unwrap_or_else(PoisonError::into_inner);
