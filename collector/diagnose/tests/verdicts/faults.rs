@@ -6,6 +6,13 @@ use crate::world::*;
 
 type Staged = (&'static str, &'static str, &'static str, World);
 
+/// The world of one of them.
+pub fn world_of(name: &str) -> World {
+    let all = staged().into_iter();
+    let mut named = all.filter(|(staged, ..)| *staged == name);
+    named.next().expect("a staged fault").3
+}
+
 /// (name, component, fault kind, world)
 pub fn staged() -> Vec<Staged> {
     vec![

@@ -3,16 +3,8 @@
 use firstlook_diagnose::{Catalogue, IncidentScope, TheoryError, diagnose, theory};
 use firstlook_model::{ChangeKind, Cleared, ComponentKind, Suspect, Verdict};
 
-use crate::faults;
+use crate::faults::{self, world_of};
 use crate::world::*;
-
-fn staged(name: &str) -> World {
-    faults::staged()
-        .into_iter()
-        .find(|(staged, ..)| *staged == name)
-        .expect("a staged fault")
-        .3
-}
 
 fn of<'v>(verdict: &'v Verdict, component: &str) -> Option<&'v Suspect> {
     verdict
@@ -49,7 +41,7 @@ fn a_few_errors_alone_are_not_blamed_on_anybody() {
 
 #[test]
 fn two_faults_at_once_are_two_suspects() {
-    let mut world = staged("disk full on the database");
+    let mut world = world_of("disk full on the database");
     world
         .sick(APP2, "unit.failed", 10.0)
         .says("killed by signal 9 (SIGKILL)");
@@ -90,167 +82,6 @@ fn two_killed_services_are_two_suspects() {
 }
 
 #[test]
-fn an_innocent_change_is_listed_and_not_blamed() {
-    let mut world = staged("disk full on the database");
-    world
-        .changed(APP1, ChangeKind::Deploy, 60.0)
-        .changed(LOAD, ChangeKind::ConfigFile, 40.0);
-    let verdict = world.verdict();
-    assert_eq!(verdict.suspects[0].component, id(DB_DISK));
-    assert!(
-        verdict.suspects.iter().skip(1).all(|s| s.probability < 0.2),
-        "{:#?}",
-        verdict.suspects
-    );
-    assert_eq!(verdict.changes.len(), 2);
-}
-
-#[test]
-fn a_change_after_the_first_error_is_not_blamed() {
-    let mut world = World::lab();
-    world
-        .sick(APP1, "log.new-error", 60.0)
-        .sick(APP1, "log.errors", 60.0);
-    world
-        .changed(APP1, ChangeKind::Restart, 20.0)
-        .changed(APP1, ChangeKind::ConfigFile, 20.0);
-    assert!(
-        world
-            .verdict()
-            .suspects
-            .iter()
-            .all(|s| s.fault != "bad-deploy")
-    );
-}
-
-#[test]
-fn restarts_that_follow_a_failure_are_not_blamed() {
-    let mut looping = staged("crash loop");
-    let mut revived = staged("killed application");
-    for ago_s in [24.0, 18.0, 12.0] {
-        looping.changed(APP2, ChangeKind::Restart, ago_s);
-    }
-    revived.changed(APP2, ChangeKind::Restart, 19.0);
-    for (world, fault) in [(looping, "crash-loop"), (revived, "service-down")] {
-        let verdict = world.verdict();
-        assert_eq!(verdict.suspects[0].fault, fault);
-        assert!(
-            verdict.suspects[0].probability >= 0.9,
-            "{}",
-            faults::brief(&verdict)
-        );
-    }
-}
-
-#[test]
-fn a_changed_file_of_the_host_is_blamed_where_it_shows() {
-    let mut world = World::lab();
-    world.changed("host:app1", ChangeKind::ConfigFile, 25.0);
-    world.changed(APP1, ChangeKind::Restart, 23.0);
-    world
-        .sick(APP1, "log.new-error", 22.0)
-        .sick(APP1, "log.errors", 22.0);
-    world.sick(LOAD, "log.errors", 21.0);
-    let verdict = world.verdict();
-    let first = &verdict.suspects[0];
-    assert_eq!(
-        (&first.component, first.fault.as_str()),
-        (&id(APP1), "bad-deploy")
-    );
-    assert!(first.probability >= 0.8, "{}", faults::brief(&verdict));
-}
-
-#[test]
-fn an_old_change_is_not_blamed_for_new_errors() {
-    let mut world = World::lab();
-    world.changed(APP1, ChangeKind::ConfigFile, 3_000.0);
-    world
-        .sick(APP1, "log.new-error", 20.0)
-        .sick(APP1, "log.errors", 20.0);
-    assert!(
-        world
-            .verdict()
-            .suspects
-            .iter()
-            .all(|s| s.fault != "bad-deploy")
-    );
-}
-
-const RELEASED: &str = "@@ -1,2 +1,2 @@\n-release = \"1.0\"\n+release = \"1.1\"\n port = 8080\n";
-const TAKEN_BACK: &str = "@@ -1,2 +1,2 @@\n-release = \"1.1\"\n+release = \"1.0\"\n port = 8080\n";
-
-/// Seen in the lab: a release that broke the application was taken back; three minutes later, its sister's host was
-/// cut off, and the application wrote of a connection that was reset.
-#[test]
-fn a_change_that_was_taken_back_is_not_blamed_for_what_comes_later() {
-    let mut world = staged("partitioned application host");
-    world
-        .changed(APP1, ChangeKind::Restart, 240.0)
-        .edited(APP1, RELEASED, 203.0)
-        .changed(APP1, ChangeKind::Restart, 203.0)
-        .edited(APP1, TAKEN_BACK, 192.0)
-        .changed(APP1, ChangeKind::Restart, 192.0)
-        .sick(APP1, "log.new-error", 10.0);
-    let verdict = world.verdict();
-    let faults: Vec<_> = verdict.suspects.iter().map(|s| s.fault.as_str()).collect();
-    assert_eq!(faults[0], "host-partitioned", "{}", faults::brief(&verdict));
-    for suspect in verdict.suspects.iter().skip(1) {
-        assert!(suspect.probability < 0.2, "{}", faults::brief(&verdict));
-    }
-}
-
-#[test]
-fn a_change_is_blamed_for_what_began_before_it_was_taken_back() {
-    let mut world = World::lab();
-    world
-        .edited(APP1, RELEASED, 60.0)
-        .changed(APP1, ChangeKind::Restart, 60.0)
-        .edited(APP1, TAKEN_BACK, 20.0)
-        .changed(APP1, ChangeKind::Restart, 20.0)
-        .sick(APP1, "log.new-error", 58.0)
-        .sick(APP1, "log.errors", 58.0);
-    let verdict = world.verdict();
-    let first = &verdict.suspects[0];
-    assert_eq!(first.fault, "bad-deploy", "{}", faults::brief(&verdict));
-    assert!(first.probability >= 0.8, "{}", faults::brief(&verdict));
-    let change = &first
-        .evidence_for
-        .iter()
-        .find(|e| e.text.contains("ConfigFile"));
-    assert!(change.unwrap().text.contains("2 s before"), "{first:#?}");
-}
-
-#[test]
-fn what_looks_taken_back_where_something_is_hidden_counts_in_full() {
-    let hidden = "@@ -1 +1 @@\n-password = [redacted]\n+password = [redacted]\n";
-    let of = |diff: &str| {
-        let mut world = World::lab();
-        world
-            .edited(APP1, diff, 60.0)
-            .edited(APP1, diff, 25.0)
-            .sick(APP1, "log.new-error", 22.0)
-            .sick(APP1, "log.errors", 22.0);
-        let verdict = world.verdict();
-        let suspect = verdict.suspects.iter().find(|s| s.fault == "bad-deploy");
-        suspect.map_or(f64::NEG_INFINITY, |s| s.decibans)
-    };
-    // The same lines out and in, twice.
-    let back_and_forth = "@@ -1 +1 @@\n-a\n+a\n";
-    assert!(of(hidden) >= of(back_and_forth) + 5.0);
-}
-
-#[test]
-fn changes_are_ranked_by_nearness_to_the_suspect_and_the_onset() {
-    let mut world = staged("bad deploy");
-    world
-        .changed(LOAD, ChangeKind::Package, 24.0)
-        .changed(APP1, ChangeKind::Deploy, 5_000.0);
-    let verdict = world.verdict();
-    let order: Vec<_> = verdict.changes.iter().map(|c| c.before_onset_s).collect();
-    assert_eq!(order, [1.0, 3.0, 2.0, 4_978.0]);
-}
-
-#[test]
 fn a_silent_host_without_witnesses_is_a_shortlist_with_a_blind_spot() {
     let mut world = World::lab();
     world
@@ -272,7 +103,7 @@ fn a_silent_host_without_witnesses_is_a_shortlist_with_a_blind_spot() {
 #[test]
 fn nothing_on_a_silent_host_is_ruled_out() {
     for name in ["partitioned application host", "agent killed"] {
-        let verdict = staged(name).verdict();
+        let verdict = world_of(name).verdict();
         for cleared in &verdict.ruled_out {
             assert_ne!(
                 cleared.component.host_id().unwrap().as_str(),
@@ -285,7 +116,7 @@ fn nothing_on_a_silent_host_is_ruled_out() {
 
 #[test]
 fn the_database_is_cleared_of_a_killed_application() {
-    let verdict = staged("killed application").verdict();
+    let verdict = world_of("killed application").verdict();
     for innocent in [
         DB,
         APP1,
@@ -304,7 +135,7 @@ fn the_database_is_cleared_of_a_killed_application() {
 
 #[test]
 fn a_victim_with_explained_symptoms_is_cleared_with_what_was_measured() {
-    let verdict = staged("disk full on the database").verdict();
+    let verdict = world_of("disk full on the database").verdict();
     assert!(is_cleared(&verdict, APP1));
     for cleared in &verdict.ruled_out {
         assert!(!cleared.cleared_by.is_empty());
@@ -317,7 +148,7 @@ fn a_victim_with_explained_symptoms_is_cleared_with_what_was_measured() {
 #[test]
 fn what_is_badly_or_long_ago_measured_is_not_cleared() {
     for (coverage, age_s) in [(0.3, 1.0), (0.98, 40.0)] {
-        let mut world = staged("killed application");
+        let mut world = world_of("killed application");
         for attestation in &mut world.0.attestations {
             if attestation.component == id(DB) {
                 attestation.coverage = coverage;
@@ -333,7 +164,7 @@ fn what_is_badly_or_long_ago_measured_is_not_cleared() {
 
 #[test]
 fn a_component_with_symptoms_of_another_incident_is_not_cleared() {
-    let mut world = staged("killed application");
+    let mut world = world_of("killed application");
     world.sick(DB, "log.timeout", 20.0);
     let components = [APP2, HAPROXY].map(id).into();
     let scope = IncidentScope { components };
@@ -344,7 +175,7 @@ fn a_component_with_symptoms_of_another_incident_is_not_cleared() {
 
 #[test]
 fn a_theory_is_weighed_like_the_engines_own() {
-    let world = staged("disk full on the database");
+    let world = world_of("disk full on the database");
     let verdict = world.verdict();
     let own = theory(
         &Catalogue::builtin(),
@@ -359,7 +190,7 @@ fn a_theory_is_weighed_like_the_engines_own() {
 
 #[test]
 fn a_wrong_theory_gets_the_facts_against_it() {
-    let world = staged("disk full on the database");
+    let world = world_of("disk full on the database");
     let catalogue = Catalogue::builtin();
     for (component, fault) in [
         (APP1, "bad-deploy"),
@@ -395,7 +226,7 @@ fn a_theory_of_what_cannot_be_is_refused() {
 
 #[test]
 fn a_theory_of_an_unknown_component_finds_nothing_for_it() {
-    let world = staged("killed application");
+    let world = world_of("killed application");
     let stranger = id("service:app9/other.service");
     let suspect = theory(
         &Catalogue::builtin(),
@@ -442,7 +273,7 @@ fn effect_before_cause_counts_against() {
 
 #[test]
 fn unmeasured_components_are_neither_cleared_nor_blamed_for_silence() {
-    let mut world = staged("killed application");
+    let mut world = world_of("killed application");
     world.0.attestations.clear();
     let verdict = world.verdict();
     assert_eq!(verdict.suspects[0].component, id(APP2));
@@ -457,7 +288,7 @@ fn unmeasured_components_are_neither_cleared_nor_blamed_for_silence() {
 
 #[test]
 fn outside_endpoints_are_blind_spots() {
-    let verdict = staged("outside service").verdict();
+    let verdict = world_of("outside service").verdict();
     assert!(
         verdict
             .blind_spots

@@ -1,5 +1,6 @@
 //! Verdicts on situations such as the fire-drill lab shows them.
 
+mod changes;
 mod faults;
 mod gate;
 mod judgement;
