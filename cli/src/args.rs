@@ -143,6 +143,9 @@ pub enum Command {
         #[command(flatten)]
         span: Span,
     },
+    /// Tell of a change that no agent sees, as a deployment
+    #[command(subcommand)]
+    Change(Change),
     /// Make, list and revoke one-time tokens by which hosts join
     #[command(subcommand)]
     Tokens(Tokens),
@@ -189,6 +192,55 @@ pub enum Hosts {
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
     },
+}
+
+/// What can be told of changes.
+#[derive(Debug, Subcommand)]
+pub enum Change {
+    /// Announce a change: verdicts weigh it like one that an agent saw
+    ///
+    /// Announcing the same again under the same --id changes nothing, so a pipeline may be run twice.
+    Add {
+        /// What was changed: a component, as app1/shop.service, or a host
+        about: String,
+        /// One line: what was done, as "shop 1.4.2 deployed"
+        text: String,
+        /// What sort of change
+        #[arg(long, value_enum, default_value_t = ChangeSort::Deploy)]
+        kind: ChangeSort,
+        /// The announcer's own id of it, as of a pipeline; one is drawn unless told
+        #[arg(long, value_name = "ID")]
+        id: Option<String>,
+        /// When, as with --since; now unless told
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// File with more, as a diff, at most 64 KiB; - for standard input
+        #[arg(long, value_name = "FILE")]
+        detail: Option<PathBuf>,
+    },
+}
+
+/// Sorts of changes that people announce.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ChangeSort {
+    /// A new release.
+    Deploy,
+    /// A package.
+    Package,
+    /// A unit file.
+    UnitFile,
+    /// A configuration file.
+    ConfigFile,
+    /// A program file.
+    Binary,
+    /// A restart.
+    Restart,
+    /// A setting.
+    Setting,
+    /// What runs by the clock.
+    Schedule,
+    /// A certificate.
+    Certificate,
 }
 
 /// Tokens.

@@ -1,5 +1,6 @@
 //! One file per command; each asks, then renders text or JSON.
 
+mod change;
 mod changes;
 mod generate;
 mod hosts;
@@ -17,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use firstlook_model::Timestamp;
 
 use crate::Answer;
-use crate::args::{Args, Color, Command, Hosts};
+use crate::args::{Args, Change, Color, Command, Hosts};
 use crate::client::{self, Client};
 use crate::config::Target;
 use crate::exit::Failure;
@@ -91,6 +92,24 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
             span,
         } => metrics::run(context, about, signal, span).await,
         Command::Changes { about, span } => changes::run(context, about, span).await,
+        Command::Change(Change::Add {
+            about,
+            text,
+            kind,
+            id,
+            at,
+            detail,
+        }) => {
+            let announced = change::Announced {
+                about,
+                text,
+                kind,
+                id,
+                at,
+                detail,
+            };
+            change::add(context, announced).await
+        }
         Command::Tokens(command) => tokens::run(context, command).await,
         Command::Snapshot(command) => snapshot::run(context, command).await,
         // Answered before connecting.

@@ -32,7 +32,11 @@ pub fn range(span: &Span, now: Timestamp) -> Result<TimeRange, Failure> {
     }
 }
 
-fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+/// The moment that a text means at `now`.
+///
+/// # Errors
+/// Usage, when it cannot be read.
+pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if text == "now" {
         return Ok(now);
     }

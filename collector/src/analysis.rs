@@ -22,11 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contacts::Contacts;
 use crate::ledger::Heard;
+use crate::office::DeskOffice;
 
 /// Time between two analyses.
 const EVERY: Duration = Duration::from_secs(1);
 /// How much is heard again after a restart.
 const REPLAY: Duration = Duration::from_secs(600);
+/// How far back announced changes are: as far as a verdict looks for them.
+const ANNOUNCED: Duration = Duration::from_secs(2 * 3_600);
 /// Closed incidents in the view.
 const CLOSED_SHOWN: usize = 20;
 
@@ -91,6 +94,15 @@ impl Analysis {
             detector.observe_record(host, received, &record);
             records += 1;
         });
+        for announced in desk
+            .announcements()
+            .list(TimeRange::new(now.minus(ANNOUNCED), now))?
+        {
+            let change = DeskOffice::shown(announced);
+            if let Some(host) = change.component.host_id().filter(|h| !revoked.contains(h)) {
+                detector.observe_changes(&host.clone(), &[change]);
+            }
+        }
         tracing::info!(records, open = open.len(), "analysis restored");
         let mut incidents = Incidents::restored(firstlook_incident::Config::default(), open);
         for host in &revoked {
@@ -147,6 +159,11 @@ impl Analysis {
                 self.detector.forget_host(&host);
                 self.incidents.shut_out(&host);
                 self.revoked.insert(host);
+            }
+            Heard::Announced { host, change } => {
+                if self.is_welcome(&host) {
+                    self.detector.observe_changes(&host, &[change]);
+                }
             }
             Heard::Records {
                 host,

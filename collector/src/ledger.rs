@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use firstlook_desk::Desk;
 use firstlook_forward::Tap;
 use firstlook_ingest::{Incoming, Ledger, LedgerError};
-use firstlook_model::{Epoch, HostId, Loss, Record, Sequence, Timestamp};
+use firstlook_model::{Change, Epoch, HostId, Loss, Record, Sequence, Timestamp};
 use firstlook_store::{Incoming as Stored, Store};
 
 use crate::contacts::Contacts;
@@ -31,6 +31,13 @@ pub enum Heard {
         received: Timestamp,
         /// Its own clock.
         said: Option<Timestamp>,
+    },
+    /// Somebody announced a change of a host.
+    Announced {
+        /// Of which.
+        host: HostId,
+        /// What.
+        change: Change,
     },
     /// A host was shut out: what it says no more means nothing.
     Revoked {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use firstlook_desk::{
-    AuditEntry, AuditOutcome, Desk, DeskError, JoinToken as TokenOnDesk, SnapshotState,
-    StoredSnapshot, TokenHash, TokenId,
+    Announcement, AuditEntry, AuditOutcome, Desk, DeskError, JoinToken as TokenOnDesk,
+    SnapshotState, StoredSnapshot, TokenHash, TokenId,
 };
 use firstlook_enrol::token::TOKEN_LIFETIME;
 use firstlook_enrol::{Authority, JoinToken};
 use firstlook_ingest::{Sessions, SnapshotRefused};
 use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
-use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, Timestamp};
+use firstlook_model::{Change, HostId, Incident, IncidentId, SnapshotId, TimeRange, Timestamp};
 use firstlook_query::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -59,6 +59,13 @@ impl DeskOffice {
             sha256: stored.sha256,
             taken_by: stored.requested_by,
         })
+    }
+
+    /// An announced change as people and the analysis see it.
+    pub fn shown(announced: Announcement) -> Change {
+        let Announcement { mut change, by, .. } = announced;
+        change.text = format!("{} (announced by {by})", change.text);
+        change
     }
 
     fn enrolled(&self, host: &HostId) -> Result<(), OfficeError> {
@@ -225,6 +232,49 @@ impl Office for DeskOffice {
             at: now,
             session_ended,
         })
+    }
+
+    fn announce(&self, change: Change, by: &str) -> Result<(Change, bool), OfficeError> {
+        let Some(host) = change.component.host_id().cloned() else {
+            let why = format!("{} is on no host", change.component);
+            return Err(OfficeError::NotFound(why));
+        };
+        self.enrolled(&host)?;
+        let new = Announcement {
+            change,
+            by: by.to_owned(),
+            at: clock::now(),
+        };
+        let kept = match self.desk.announcements().add(&new) {
+            Ok(kept) => kept,
+            Err(DeskError::Exists { name, .. }) => {
+                let detail = format!("{name} is another change");
+                self.note(by, "change add", AuditOutcome::Refused, detail);
+                return Err(OfficeError::Already(format!(
+                    "the id {} is that of another change: give each change an id of its own",
+                    name.strip_prefix("announced:").unwrap_or(&name)
+                )));
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        if let Some(known) = kept {
+            return Ok((Self::shown(known), true));
+        }
+        let change = Self::shown(new);
+        let detail = format!("{} {}", change.component, change.id);
+        self.note(by, "change add", AuditOutcome::Done, detail);
+        let heard = Heard::Announced {
+            host,
+            change: change.clone(),
+        };
+        // The analysis is gone only while the collector ends; it reads the desk when it begins.
+        let _ = self.heard.send(heard);
+        Ok((change, false))
+    }
+
+    fn announced(&self, range: TimeRange) -> Result<Vec<Change>, OfficeError> {
+        let found = self.desk.announcements().list(range).map_err(failure)?;
+        Ok(found.into_iter().map(Self::shown).collect())
     }
 
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError> {

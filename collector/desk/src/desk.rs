@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
 
-use crate::{Audit, DeskError, Hosts, Incidents, Snapshots, Tokens, schema};
+use crate::{Announcements, Audit, DeskError, Hosts, Incidents, Snapshots, Tokens, schema};
 
 /// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +67,11 @@ impl Desk {
     /// Join tokens.
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens(self)
+    }
+
+    /// Changes that somebody announced.
+    pub fn announcements(&self) -> Announcements<'_> {
+        Announcements(self)
     }
 
     /// The audit log.

@@ -1,9 +1,10 @@
-//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots and the audit log, in
-//! one SQLite file.
+//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots, announced changes and the
+//! audit log, in one SQLite file.
 //!
 //! It knows no clock: every time is an argument. Calls block on the disk: callers on an async runtime go
 //! through a blocking thread.
 
+mod announcements;
 mod audit;
 mod desk;
 mod error;
@@ -17,6 +18,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use announcements::{Announcement, Announcements};
 pub use audit::{Audit, AuditEntry, AuditOutcome};
 pub use desk::Desk;
 pub use error::{DeskError, TokenRefusal};

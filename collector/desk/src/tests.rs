@@ -3,11 +3,11 @@
 mod file;
 mod incidents;
 
-use firstlook_model::{HostId, Manifest, SnapshotId, Timestamp};
+use firstlook_model::{Change, ChangeKind, HostId, Manifest, SnapshotId, TimeRange, Timestamp};
 
 use crate::{
-    AuditEntry, AuditOutcome, Certificate, Desk, DeskError, SnapshotState, StoredSnapshot,
-    TokenHash, TokenId, TokenRefusal,
+    Announcement, AuditEntry, AuditOutcome, Certificate, Desk, DeskError, SnapshotState,
+    StoredSnapshot, TokenHash, TokenId, TokenRefusal,
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -348,4 +348,35 @@ fn a_snapshot_goes_from_pending_to_verified() {
     );
     assert_eq!(snapshots.list(None, 1).unwrap(), [two]);
     assert_eq!(snapshots.list(Some(&host("h1")), 10).unwrap(), [one]);
+}
+
+#[test]
+fn an_announced_change_is_kept_once_and_never_rewritten() {
+    let (_folder, desk) = desk();
+    let announced = |id: &str, second: i64, text: &str| Announcement {
+        change: Change {
+            id: id.to_owned(),
+            time: at(second),
+            component: "service:app1/shop.service".parse().unwrap(),
+            kind: ChangeKind::Deploy,
+            text: text.to_owned(),
+            detail: String::new(),
+        },
+        by: "ci".to_owned(),
+        at: at(second),
+    };
+    let changes = desk.announcements();
+    let first = announced("announced:7", 100, "shop 1.4");
+    assert_eq!(changes.add(&first).unwrap(), None);
+    // A pipeline that is run again says it again, later.
+    let again = announced("announced:7", 160, "shop 1.4");
+    assert_eq!(changes.add(&again).unwrap(), Some(first.clone()));
+    let other = announced("announced:7", 160, "shop 1.5");
+    assert!(matches!(changes.add(&other), Err(DeskError::Exists { .. })));
+    let second = announced("announced:8", 50, "shop 1.3");
+    assert_eq!(changes.add(&second).unwrap(), None);
+    let within = |from, to| changes.list(TimeRange::new(at(from), at(to))).unwrap();
+    assert_eq!(within(0, 200), [second, first.clone()]);
+    assert_eq!(within(100, 101), [first]);
+    assert_eq!(within(101, 200), []);
 }

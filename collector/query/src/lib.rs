@@ -4,6 +4,7 @@
 //! people keep (tokens, hosts, snapshots) is behind [`Office`].
 
 mod about;
+mod announce;
 mod fetch;
 mod guard;
 mod office;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use firstlook_model::{HostId, Incident, IncidentId, Manifest, SnapshotId, Timestamp};
+use firstlook_model::{
+    Change, HostId, Incident, IncidentId, Manifest, SnapshotId, TimeRange, Timestamp,
+};
 
 /// Why the office did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +101,10 @@ pub trait Office: Send + Sync + 'static {
     fn hosts(&self) -> Result<Vec<HostRow>, OfficeError>;
     /// Shuts a host out and ends its session, if it has one.
     fn revoke_host(&self, host: &HostId, reason: &str, by: &str) -> Result<Revoked, OfficeError>;
+    /// Keeps an announced change and lets the analysis hear it. Gives it as it is kept, and whether it was before.
+    fn announce(&self, change: Change, by: &str) -> Result<(Change, bool), OfficeError>;
+    /// Announced changes of a range, oldest first.
+    fn announced(&self, range: TimeRange) -> Result<Vec<Change>, OfficeError>;
     /// An incident, open or closed.
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError>;
     /// Kept snapshots, newest first.

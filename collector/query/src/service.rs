@@ -14,6 +14,7 @@ use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 
 use crate::about::About;
+use crate::announce;
 use crate::fetch::chunks;
 use crate::guard::Access;
 use crate::office::{HostRow, Office, OfficeError, SnapshotRow};
@@ -336,9 +337,27 @@ impl<O: Office> Query for QueryService<O> {
         let request = request.into_inner();
         let range = telemetry::range(request.range)?;
         let about = self.about_within(&request.about, Some(range)).await?;
+        let announced = self.ask(move |office| office.announced(range)).await?;
         let store = self.store.clone();
-        let reply = blocking(move || telemetry::changes(&store, &about, range)).await?;
+        let reply = blocking(move || telemetry::changes(&store, &about, range, announced)).await?;
         Ok(Response::new(reply))
+    }
+
+    async fn add_change(
+        &self,
+        request: Request<wire::AddChangeRequest>,
+    ) -> Result<Response<wire::AddChangeReply>, Status> {
+        let by = self.access.responder(&request)?;
+        let request = request.into_inner();
+        let component = announce::subject(self.about(&request.about).await?)?;
+        let now = (self.clock)();
+        let drawn = format!("{component}@{}", now.as_micros());
+        let change = announce::change(request, &component, &drawn, now)?;
+        let (change, known) = self.ask(move |office| office.announce(change, &by)).await?;
+        Ok(Response::new(wire::AddChangeReply {
+            change: Some((&change).into()),
+            known,
+        }))
     }
 
     async fn create_token(

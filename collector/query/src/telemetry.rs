@@ -165,7 +165,12 @@ fn series_to_wire(samples: SeriesSamples, list: bool) -> wire::SeriesSamples {
 }
 
 /// Changes and unit states of a question, oldest first. A unit's state that repeats the one before is left out.
-pub fn changes(store: &Store, about: &About, range: TimeRange) -> wire::ChangesReply {
+pub fn changes(
+    store: &Store,
+    about: &About,
+    range: TimeRange,
+    announced: Vec<Change>,
+) -> wire::ChangesReply {
     let component = match about {
         About::Component(component) => Some(component),
         _ => None,
@@ -174,6 +179,7 @@ pub fn changes(store: &Store, about: &About, range: TimeRange) -> wire::ChangesR
         .changes(range, component)
         .into_iter()
         .map(|stored| stored.item)
+        .chain(announced)
         .filter(|change| about.covers(&change.component))
         .collect();
     changes.sort_by_key(|change| change.time);

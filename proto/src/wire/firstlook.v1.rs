@@ -1770,6 +1770,35 @@ pub struct ChangesReply {
     pub units: ::prost::alloc::vec::Vec<UnitState>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddChangeRequest {
+    /// Component or host.
+    #[prost(string, tag = "1")]
+    pub about: ::prost::alloc::string::String,
+    /// Deploy where it is not given.
+    #[prost(enumeration = "ChangeKind", tag = "2")]
+    pub kind: i32,
+    /// One line for people.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// More, as a diff or an address. May be empty.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// The announcer's own; the same again changes nothing. Empty: one is drawn.
+    #[prost(string, tag = "5")]
+    pub id: ::prost::alloc::string::String,
+    /// When it was changed; 0: now.
+    #[prost(int64, tag = "6")]
+    pub time: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddChangeReply {
+    #[prost(message, optional, tag = "1")]
+    pub change: ::core::option::Option<Change>,
+    /// Whether it was announced before.
+    #[prost(bool, tag = "2")]
+    pub known: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTokenRequest {
     /// Bind the token to this host name; empty for any.
     #[prost(string, tag = "1")]
@@ -2215,6 +2244,29 @@ pub mod query_client {
                 .insert(GrpcMethod::new("firstlook.v1.Query", "Changes"));
             self.inner.unary(req, path, codec).await
         }
+        /// Announces a change that no agent sees, as a deployment. NOT_FOUND: no such host. ALREADY_EXISTS: the id is that of
+        /// another change.
+        pub async fn add_change(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddChangeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AddChangeReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Query/AddChange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Query", "AddChange"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn create_token(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateTokenRequest>,
@@ -2491,6 +2543,12 @@ pub mod query_server {
             &self,
             request: tonic::Request<super::ChangesRequest>,
         ) -> std::result::Result<tonic::Response<super::ChangesReply>, tonic::Status>;
+        /// Announces a change that no agent sees, as a deployment. NOT_FOUND: no such host. ALREADY_EXISTS: the id is that of
+        /// another change.
+        async fn add_change(
+            &self,
+            request: tonic::Request<super::AddChangeRequest>,
+        ) -> std::result::Result<tonic::Response<super::AddChangeReply>, tonic::Status>;
         async fn create_token(
             &self,
             request: tonic::Request<super::CreateTokenRequest>,
@@ -2928,6 +2986,49 @@ pub mod query_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ChangesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Query/AddChange" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddChangeSvc<T: Query>(pub Arc<T>);
+                    impl<T: Query> tonic::server::UnaryService<super::AddChangeRequest>
+                    for AddChangeSvc<T> {
+                        type Response = super::AddChangeReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddChangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::add_change(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddChangeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,6 +4,7 @@
     reason = "tests; what they share is no test function"
 )]
 
+mod announced;
 mod damage;
 mod exactly_once;
 mod forward;

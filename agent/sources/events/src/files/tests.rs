@@ -166,7 +166,7 @@ fn a_busy_file_does_not_keep_the_others_waiting() {
     for _ in 0..6 {
         for name in names {
             let path = bench.dir.path().join(name);
-            let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
             let lines = format!("of {name}\n").repeat(BATCH_LIMIT_LINES + 10);
             file.write_all(lines.as_bytes()).unwrap();
         }
