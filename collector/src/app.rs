@@ -17,12 +17,13 @@ use firstlook_model::HostId;
 use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
-use firstlook_query::{Access, QueryService, View};
+use firstlook_query::{Access, QueryService, View, http_routes};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_store::{Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
@@ -152,8 +153,11 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         clock::now,
         VERSION,
     );
-    let router = builder()
-        .add_service(QueryServer::new(query).max_decoding_message_size(REQUEST_LIMIT_BYTES));
+    let query = Arc::new(query);
+    let asked = QueryServer::from_arc(Arc::clone(&query));
+    let routes = Routes::new(asked.max_decoding_message_size(REQUEST_LIMIT_BYTES));
+    let routes = routes.into_axum_router().merge(http_routes(query));
+    let router = builder().add_routes(Routes::from(routes));
     serve(
         &mut supervisor,
         "responders",

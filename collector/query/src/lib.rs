@@ -5,6 +5,7 @@
 
 mod about;
 mod announce;
+mod checks;
 mod fetch;
 mod guard;
 mod office;
@@ -16,5 +17,5 @@ mod view;
 pub use about::About;
 pub use guard::{Access, BearerTokens};
 pub use office::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
-pub use service::QueryService;
+pub use service::{QueryService, routes as http_routes};
 pub use view::{HostState, View};

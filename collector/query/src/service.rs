@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use firstlook_model::{HostId, Incident, IncidentId, SnapshotId, TimeRange, Timestamp};
+use firstlook_model::{HostId, Incident, IncidentId, TimeRange, Timestamp};
 use firstlook_proto::convert::{edge_to_wire, manifest_to_wire};
 use firstlook_proto::wire;
 use firstlook_proto::wire::query_server::Query;
@@ -15,15 +15,13 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::about::About;
 use crate::announce;
+use crate::checks::{host, reason, refusal, snapshot_id};
 use crate::fetch::chunks;
 use crate::guard::Access;
 use crate::office::{HostRow, Office, OfficeError, SnapshotRow};
 use crate::present::{host_view, snapshot_view, token_view};
 use crate::telemetry;
 use crate::view::{HostState, View};
-
-/// Longest reason for a snapshot or a revocation, in bytes: with a host's name it fits into a text of the desk.
-const REASON_LIMIT_BYTES: usize = 3_840;
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -36,6 +34,10 @@ pub struct QueryService<O> {
     clock: fn() -> Timestamp,
     version: &'static str,
 }
+
+mod http;
+
+pub use http::routes;
 
 impl<O: Office> QueryService<O> {
     /// Answers from the latest view, the store and the office.
@@ -159,38 +161,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| Status::internal("the query's task failed"))
-}
-
-fn refusal(error: OfficeError) -> Status {
-    match error {
-        OfficeError::NotFound(why) => Status::not_found(why),
-        OfficeError::Refused(why) => Status::permission_denied(why),
-        OfficeError::Unreachable(why) => Status::unavailable(why),
-        OfficeError::Busy(why) => Status::aborted(why),
-        OfficeError::Already(why) => Status::already_exists(why),
-        OfficeError::Damaged(why) => Status::data_loss(why),
-        OfficeError::Failed(why) => {
-            tracing::error!(error = why, "query failed");
-            Status::internal(why)
-        }
-    }
-}
-
-fn host(text: String) -> Result<HostId, Status> {
-    HostId::new(text).map_err(|e| Status::invalid_argument(e.to_string()))
-}
-
-fn reason(text: &str) -> Result<(), Status> {
-    match text.len() > REASON_LIMIT_BYTES {
-        true => Err(Status::invalid_argument(format!(
-            "the reason is longer than {REASON_LIMIT_BYTES} bytes"
-        ))),
-        false => Ok(()),
-    }
-}
-
-fn snapshot_id(text: String) -> Result<SnapshotId, Status> {
-    SnapshotId::new(text).map_err(|e| Status::invalid_argument(e.to_string()))
 }
 
 fn replies<T: Send + 'static>(items: Vec<T>) -> Replies<T> {

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use firstlook_model::ActiveState;
+use firstlook_whole::binaries::program;
+use firstlook_whole::house::said;
 use firstlook_whole::records::{inventory, unit};
 use firstlook_whole::{House, Puppet, until};
 use serde_json::Value;
@@ -131,5 +133,92 @@ fn details_come_from_standard_input_and_a_file() {
     assert_eq!(
         (&change["kind"], &change["detail"]),
         (&"config-file".into(), &"-old\n+new\n".into())
+    );
+}
+
+/// Sends a body to the collector by HTTP, as a pipeline does; gives the code and the document.
+fn post(house: &House, token: &str, body: &str) -> (String, Value) {
+    let url = format!("{}/v1/changes", house.responders_url());
+    let mut command = Command::new("curl");
+    command
+        .args(["--silent", "--show-error", "--max-time", "20", "--cacert"])
+        .arg(house.data().join("responder/ca.pem"))
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .args(["--data-binary", "@-", "--write-out", "%{http_code}", &url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A collector that refuses early does not read to the end.
+    let _ = child.stdin.take().unwrap().write_all(body.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (document, code) = said.split_at(said.len() - 3);
+    (
+        code.to_owned(),
+        serde_json::from_str(document).unwrap_or_default(),
+    )
+}
+
+#[test]
+fn a_pipeline_announces_by_http() {
+    let house = House::open();
+    let puppet = Puppet::join(&house, "h1");
+    puppet.see(&inventory("h1"));
+    let mut issue = Command::new(program("firstlook-collector"));
+    issue
+        .args(["responder", "add", "ci", "--bearer", "--data-dir"])
+        .arg(house.data());
+    let issued = said(&mut issue);
+    assert_eq!(issued.code, 0, "{}", issued.err);
+    let token = issued.out.trim();
+    let build = r#"{"component": "service:h1/web.service", "text": "web 1.4.2 deployed", "id": "build-12"}"#;
+    let (code, added) = until("a token that is known", || {
+        let answer = post(&house, token, build);
+        (answer.0 != "401").then_some(answer)
+    });
+    assert_eq!(code, "200", "{added}");
+    assert_eq!(
+        (&added["kind"], &added["known"]),
+        (&"change-added".into(), &false.into())
+    );
+    let listed = house.ask_json("changes", &["changes", "h1"]);
+    assert_eq!(listed["changes"][0], added["change"]);
+    let text = added["change"]["text"].as_str().unwrap();
+    assert_eq!(text, "web 1.4.2 deployed (announced by ci)");
+
+    let (code, again) = post(&house, token, build);
+    assert_eq!((code.as_str(), &again["known"]), ("200", &true.into()));
+    let long = format!(
+        r#"{{"component": "h1", "text": "x", "detail": "{}"}}"#,
+        "x".repeat(300_000)
+    );
+    for (token, body, code, named) in [
+        ("guess", build, "401", "bearer token"),
+        (token, "{", "400", "no announced change"),
+        (token, r#"{"component": "h9", "text": "x"}"#, "404", "h9"),
+        (
+            token,
+            r#"{"component": "h1", "text": ""}"#,
+            "400",
+            "one line",
+        ),
+        (
+            token,
+            r#"{"component": "h1", "text": "y", "id": "build-12"}"#,
+            "409",
+            "build-12",
+        ),
+        (token, &long, "413", "262144"),
+    ] {
+        let (given, document) = post(&house, token, body);
+        assert_eq!(given, code, "{document}");
+        let error = document["error"].as_str().unwrap();
+        assert!(error.contains(named), "{error}");
+    }
+    let listed = house.ask_json("changes", &["changes"]);
+    assert_eq!(
+        listed["changes"].as_array().map(Vec::len),
+        Some(1),
+        "{listed}"
     );
 }
