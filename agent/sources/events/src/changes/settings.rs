@@ -91,13 +91,9 @@ mod tests {
     #[test]
     fn documented_settings_are_the_ones_looked_at() {
         let guide = include_str!("../../../../../docs/logs-and-changes.md");
-        let told = guide
-            .split("Kernel settings:")
-            .nth(1)
-            .unwrap()
-            .split('`')
-            .skip(1)
-            .step_by(2);
+        let (_, behind) = guide.split_once("Kernel settings:").unwrap();
+        let (paragraph, _) = behind.split_once("\n\n").unwrap();
+        let told = paragraph.split('`').skip(1).step_by(2);
         assert_eq!(
             told.collect::<Vec<_>>(),
             NAMES.map(|name| name.replace('/', "."))
