@@ -78,6 +78,11 @@ impl Spool {
     /// Runs until `stop` is cancelled, then takes in what the sources still deliver and writes it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            // Asked here and not of the timer alone, which fires only when the task pauses: while lines are
+            // waiting it does not, and they would pile up to the pipeline's limit.
+            if self.due <= Instant::now() && !stop.is_cancelled() {
+                self.flush().await;
+            }
             let takes_lines = self.refused.is_none();
             // All arms are cancel-safe: both queues give an entry only as the arm's result.
             tokio::select! {
@@ -90,11 +95,16 @@ impl Spool {
                 }
             }
         }
-        // Sources end within their own grace: their queues close when the last one is gone.
-        while let Ok(Some(lines)) =
-            tokio::time::timeout(Duration::from_secs(1), self.outlet.lines.recv()).await
+        // Sources end within their own grace: their queues close when the last one is gone. Lines that the disk
+        // has no room for stay where they are read from: their positions do not move.
+        while self.refused.is_none()
+            && let Ok(Some(lines)) =
+                tokio::time::timeout(Duration::from_secs(1), self.outlet.lines.recv()).await
         {
             self.take(Observation::Lines(lines));
+            if self.due <= Instant::now() {
+                self.flush().await;
+            }
         }
         while let Some(fact) = self.outlet.facts.try_recv() {
             self.take(fact.observation);

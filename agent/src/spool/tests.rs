@@ -22,8 +22,12 @@ fn beat() -> Beat {
 }
 
 fn spool(journal: &Journal) -> (Intake, Spool) {
+    spool_of(journal, PipelineConfig::default())
+}
+
+fn spool_of(journal: &Journal, config: PipelineConfig) -> (Intake, Spool) {
     let (source, outlet) = intake(BlindSpots::default(), beat());
-    let pipeline = Pipeline::new(PipelineConfig::default()).unwrap();
+    let pipeline = Pipeline::new(config).unwrap();
     let appended = Arc::new(Notify::new());
     (
         source,
@@ -88,6 +92,46 @@ async fn what_was_delivered_before_the_end_is_written_with_its_position() {
     assert_eq!(texts.len(), 1);
     assert!(!texts[0].contains("hunter2"), "{texts:?}");
     assert_eq!(journal.position("file:1").unwrap(), Some(b"25".to_vec()));
+}
+
+/// Lines that come faster than the timer fires wait for the journal; none is dropped, whether the agent runs or ends.
+#[tokio::test]
+async fn flood_of_lines_waits_for_the_journal() {
+    const DELIVERIES: usize = 24;
+    const LINES: usize = 500;
+    for ended_early in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal(dir.path(), 1 << 28);
+        let mut config = PipelineConfig {
+            pending_limit_bytes: 8 * 1024 * 1024,
+            ..PipelineConfig::default()
+        };
+        config.lines.lines_per_second = 1_000_000;
+        let (source, spool) = spool_of(&journal, config);
+        let stop = CancellationToken::new();
+        if ended_early {
+            stop.cancel();
+        }
+        let deliver = async {
+            for _ in 0..DELIVERIES {
+                let one = lines(&"word ".repeat(100), b"25");
+                let many = vec![one.lines[0].clone(); LINES];
+                source.deliver(Lines { lines: many, ..one }).await;
+            }
+            drop(source);
+            stop.cancel();
+        };
+        tokio::join!(spool.run(stop.clone()), deliver);
+        let (mut kept, mut lost) = (0, 0);
+        for record in records(&journal) {
+            match record {
+                Record::Logs(block) => kept += block.entries.len(),
+                Record::Losses(losses) => lost += losses.len(),
+                _ => {}
+            }
+        }
+        assert_eq!((kept, lost), (DELIVERIES * LINES, 0), "{ended_early}");
+    }
 }
 
 #[tokio::test]
