@@ -22,7 +22,7 @@ use crate::intake::intake;
 use crate::own::OwnSeries;
 use crate::recent::Recent;
 use crate::requests::Requests;
-use crate::spool::Spool;
+use crate::spool::{Leaving, Spool};
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -99,14 +99,31 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let positions = Arc::new(Positions(journal.clone()));
     pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
-    let board = Board::new(&config.probes, &identity.host);
+    let host_id = identity.host.clone();
+    let requests = Arc::new(Requests::new(&config, &host_id, recent.clone())?);
+    let boot_id = boot_id(&config);
+    let uplink = Uplink::new(
+        identity,
+        config.state_dir.clone(),
+        boot_id,
+        VERSION,
+        journal.clone(),
+        Arc::clone(&appended),
+        requests,
+    );
+    let status = uplink.status();
+    let board = Board::new(&config.probes, &host_id);
     let units = Units::default();
     let spool = Spool::new(
         pipeline,
         journal.clone(),
-        Arc::clone(&appended),
-        recent.clone(),
-        OwnSeries::new(&identity.host, board.clone(), units.clone()),
+        Leaving {
+            appended,
+            uplink: Arc::clone(&status),
+            limit_bytes: budget.budget_bytes / 2,
+        },
+        recent,
+        OwnSeries::new(&host_id, board.clone(), units.clone()),
         outlet,
         pulse.part("spool", STILL_AFTER),
     );
@@ -119,7 +136,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         uplink_ends.cancel();
     });
 
-    let mut host = HostConfig::new(identity.host.clone(), VERSION);
+    let mut host = HostConfig::new(host_id.clone(), VERSION);
     host.roots = config.host_roots();
     let (host_sink, host_stop) = (Arc::clone(&source), stop.clone());
     supervisor.spawn("host sources", async move {
@@ -146,22 +163,10 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         }
     });
 
-    let events = events_config(&config, &identity.host);
+    let events = events_config(&config, &host_id);
     let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());
     supervisor.spawn("event sources", run);
 
-    let requests = Arc::new(Requests::new(&config, &identity.host, recent)?);
-    let boot_id = boot_id(&config);
-    let uplink = Uplink::new(
-        identity,
-        config.state_dir.clone(),
-        boot_id,
-        VERSION,
-        journal.clone(),
-        appended,
-        requests,
-    );
-    let status = uplink.status();
     supervisor.spawn("uplink", uplink.run(uplink_stop));
     supervisor.spawn("report", report(journal, status, stop.clone()));
 

@@ -2,9 +2,11 @@
 //!
 //! One task owns the pipeline. A batch that the journal refuses, as when the disk is full, is kept and tried
 //! again; meanwhile lines wait at their readers and facts pile up in the pipeline to its limit, where they
-//! are dropped and counted.
+//! are dropped and counted. Lines also wait while the journal fills faster than a collector that is there takes it
+//! in: only without one does the journal shed lines to make room.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstlook_journal::{Entry, Journal, JournalError, Position, Shed};
@@ -12,8 +14,9 @@ use firstlook_model::{Checkpoint, Loss, Observation, Record, RecordClass, Timest
 use firstlook_pipeline::{Flushed, Pipeline};
 use firstlook_proto::convert::encode_record;
 use firstlook_runtime::{Beat, clock};
+use firstlook_uplink::UplinkStatus;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::Outlet;
@@ -28,6 +31,8 @@ const FLUSH_URGENT: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Bytes that end a batch early.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How often it is asked whether the uplink has made room.
+const ROOM_AGAIN: Duration = Duration::from_millis(50);
 
 /// Encoded records on their way into the journal.
 struct Batch {
@@ -36,11 +41,23 @@ struct Batch {
     reported: Shed,
 }
 
+/// The uplink, as seen from here.
+pub struct Leaving {
+    /// To be told of records in the journal.
+    pub appended: Arc<Notify>,
+    /// Whether a collector takes them.
+    pub uplink: Arc<UplinkStatus>,
+    /// While one does, lines stay with their readers when more bytes than this wait in the journal.
+    pub limit_bytes: u64,
+}
+
 /// Runs until `stop`, then writes what is left.
 pub struct Spool {
     pipeline: Pipeline,
     journal: Journal,
-    appended: Arc<Notify>,
+    leaving: Leaving,
+    /// Bytes in the journal when it was last asked.
+    waiting_bytes: u64,
     recent: Recent,
     own: OwnSeries,
     outlet: Outlet,
@@ -50,12 +67,12 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Will write into `journal`, tell `appended`, and let `recent` know. `rounds` beats with each flush, and
+    /// Will write into `journal`, tell the uplink, and let `recent` know. `rounds` beats with each flush, and
     /// rests while the disk is waited for.
     pub fn new(
         pipeline: Pipeline,
         journal: Journal,
-        appended: Arc<Notify>,
+        leaving: Leaving,
         recent: Recent,
         own: OwnSeries,
         outlet: Outlet,
@@ -65,7 +82,8 @@ impl Spool {
         Self {
             pipeline,
             journal,
-            appended,
+            leaving,
+            waiting_bytes: 0,
             recent,
             own,
             outlet,
@@ -83,7 +101,8 @@ impl Spool {
             if self.due <= Instant::now() && !stop.is_cancelled() {
                 self.flush().await;
             }
-            let takes_lines = self.refused.is_none();
+            let held = self.is_held();
+            let takes_lines = self.refused.is_none() && !held;
             // All arms are cancel-safe: both queues give an entry only as the arm's result.
             tokio::select! {
                 biased;
@@ -93,6 +112,7 @@ impl Spool {
                 Some(lines) = self.outlet.lines.recv(), if takes_lines => {
                     self.take(Observation::Lines(lines));
                 }
+                () = sleep(ROOM_AGAIN), if held => self.look().await,
             }
         }
         // Sources end within their own grace: their queues close when the last one is gone. Lines that the disk
@@ -170,18 +190,33 @@ impl Spool {
         }
     }
 
+    /// Whether lines are to wait for the uplink.
+    fn is_held(&self) -> bool {
+        self.waiting_bytes > self.leaving.limit_bytes
+            && self.leaving.uplink.connected.load(Ordering::Relaxed)
+    }
+
+    async fn look(&mut self) {
+        let journal = self.journal.clone();
+        let bytes = tokio::task::spawn_blocking(move || journal.bytes()).await;
+        self.waiting_bytes = bytes.unwrap_or(0);
+    }
+
     async fn write(&mut self, batch: Batch) {
         let journal = self.journal.clone();
         self.rounds.rest();
         let written = tokio::task::spawn_blocking(move || {
             let result = journal.append(&batch.entries, &batch.positions, &batch.reported);
-            (batch, result)
+            (batch, result, journal.bytes())
         })
         .await;
         self.rounds.beat();
         match written {
-            Ok((_, Ok(_))) => self.appended.notify_one(),
-            Ok((batch, Err(error))) => self.refuse(batch, &error),
+            Ok((_, Ok(_), bytes)) => {
+                self.waiting_bytes = bytes;
+                self.leaving.appended.notify_one();
+            }
+            Ok((batch, Err(error), _)) => self.refuse(batch, &error),
             Err(error) => tracing::error!(%error, "journal task failed"),
         }
     }

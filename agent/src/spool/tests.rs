@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use firstlook_journal::JournalConfig;
-use firstlook_model::{ComponentId, HostId, Lines, LogSource, RawLine, Sequence};
+use firstlook_model::{
+    Change, ChangeKind, ComponentId, HostId, Lines, LogSource, RawLine, Sequence,
+};
 use firstlook_pipeline::PipelineConfig;
 use firstlook_proto::convert::decode_record;
 use firstlook_sources_events::{BlindSpots, EventSink};
@@ -10,6 +12,9 @@ use super::*;
 mod canary;
 
 use crate::intake::{Intake, intake};
+
+/// Bytes that may wait before lines do.
+const ROOM_BYTES: u64 = 100_000;
 
 fn journal(dir: &Path, budget_bytes: u64) -> Journal {
     Journal::open(&dir.join("journal"), JournalConfig { budget_bytes })
@@ -34,7 +39,11 @@ fn spool_of(journal: &Journal, config: PipelineConfig) -> (Intake, Spool) {
         Spool::new(
             pipeline,
             journal.clone(),
-            appended,
+            Leaving {
+                appended,
+                uplink: Arc::default(),
+                limit_bytes: ROOM_BYTES,
+            },
             Recent::default(),
             OwnSeries::new(
                 &HostId::new("h1").unwrap(),
@@ -60,6 +69,17 @@ fn lines(text: &str, position: &[u8]) -> Lines {
             reader: "file:1".into(),
             position: position.to_vec(),
         }],
+    }
+}
+
+fn change() -> Change {
+    Change {
+        id: "restart:1".to_owned(),
+        time: Timestamp::from_secs(1),
+        component: ComponentId::host(HostId::new("h1").unwrap()),
+        kind: ChangeKind::Restart,
+        text: "restarted".to_owned(),
+        detail: String::new(),
     }
 }
 
@@ -92,6 +112,42 @@ async fn what_was_delivered_before_the_end_is_written_with_its_position() {
     assert_eq!(texts.len(), 1);
     assert!(!texts[0].contains("hunter2"), "{texts:?}");
     assert_eq!(journal.position("file:1").unwrap(), Some(b"25".to_vec()));
+}
+
+/// A journal that holds much, beside a collector that takes it in slowly: facts go on, lines wait, and go on with the
+/// room. Without a collector the journal decides what to shed.
+#[tokio::test]
+async fn lines_wait_while_a_collector_that_is_there_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(dir.path(), 1 << 20);
+    let entry = Entry {
+        class: RecordClass::Logs,
+        bytes: vec![0; ROOM_BYTES as usize + 1],
+    };
+    journal.append(&[entry], &[], &Shed::default()).unwrap();
+    let (source, spool) = spool(&journal);
+    let uplink = Arc::clone(&spool.leaving.uplink);
+    uplink.connected.store(true, Ordering::Relaxed);
+    let stop = CancellationToken::new();
+    let position = || journal.position("file:1").unwrap();
+    let until = async |met: &dyn Fn() -> bool| {
+        while !met() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let play = async {
+        // The first flush tells how full the journal is.
+        EventSink::offer(&source, "changes", Observation::Changes(vec![change()]));
+        until(&|| journal.last().unwrap() == Sequence(2)).await;
+        source.deliver(lines("one line", b"1")).await;
+        EventSink::offer(&source, "changes", Observation::Changes(vec![change()]));
+        until(&|| journal.last().unwrap() == Sequence(3)).await;
+        assert_eq!(position(), None, "the line did not wait");
+        journal.acknowledge(journal.epoch(), Sequence(3)).unwrap();
+        until(&|| position() == Some(b"1".to_vec())).await;
+        stop.cancel();
+    };
+    tokio::join!(spool.run(stop.clone()), play);
 }
 
 /// Lines that come faster than the timer fires wait for the journal; none is dropped, whether the agent runs or ends.
