@@ -35,6 +35,7 @@ packages_of() {
         netdata) echo netdata-core netdata-plugins-bash ;;
         nft) echo nftables ;;
         nsenter) echo util-linux ;;
+        rsyslogd) echo rsyslog ;;
         systemd-analyze) echo systemd ;;
         systemd-nspawn) echo systemd-container ;;
         *) echo "$1" ;;

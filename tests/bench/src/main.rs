@@ -9,9 +9,12 @@ mod ingest;
 mod load;
 mod overhead;
 mod process;
+mod product;
 mod query;
 mod report;
 mod rivals;
+mod shipping;
+mod spool;
 mod store;
 mod templates;
 mod trace;
@@ -50,6 +53,10 @@ enum Figure {
     AgentLoaded(overhead::Options),
     /// How well and fast log lines are grouped, on labelled logs, beside Drain3.
     Templates(templates::Options),
+    /// Lines from a file to where they are kept: CPU per gigabyte and speed, beside rsyslog.
+    LogShipping(shipping::Options),
+    /// An hour without the collector: what the journal keeps of it, and how long draining takes.
+    Spool(spool::Options),
     /// The other end of `agent-overhead`'s connections.
     #[command(hide = true)]
     AnswerConnections {
@@ -94,6 +101,8 @@ fn main() -> anyhow::Result<()> {
         Figure::AgentOverhead(options) => overhead::measure(options)?,
         Figure::AgentLoaded(options) => overhead::measure_loaded(options)?,
         Figure::Templates(options) => templates::measure(options)?,
+        Figure::LogShipping(options) => shipping::measure(options)?,
+        Figure::Spool(options) => spool::measure(options)?,
         Figure::AnswerConnections { count } => return overhead::answer_connections(*count),
     };
     report.print(cli.json)

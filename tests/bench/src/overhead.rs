@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 
-use crate::process::{Held, free_port, hold};
+use crate::process::{Held, hold};
+use crate::product::{HOST, Product};
 use crate::report::{Report, Target};
 use crate::rivals::{self, Rival, Usage, usage};
 
-const COLLECTOR_WITHIN: Duration = Duration::from_secs(30);
 /// Caches fill and the first samples cost more: they are not what a day costs.
 const WARM_UP: Duration = Duration::from_secs(20);
 
@@ -85,7 +85,9 @@ fn beside(
     rivals: fn(&Path) -> anyhow::Result<Vec<Rival>>,
 ) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir()?;
-    let (_collector, agent, ask) = start_firstlook(options, folder.path())?;
+    let product = Product::start(&options.bin_dir, folder.path())?;
+    let agent = product.run_agent("")?;
+    product.reporting()?;
     let _idle: Vec<Held> = (0..load.processes)
         .map(|_| hold(Command::new("sleep").arg("900")))
         .collect::<anyhow::Result<_>>()?;
@@ -121,9 +123,8 @@ fn beside(
     let unit = "seconds per second";
     report.against("agent, CPU", share(0), unit, Target::AtMost(target));
     report.against("agent, resident", resident(0), "MB", Target::AtMost(30.0));
-    if let Some(series) =
-        ask(&["metrics", "bench"])?.and_then(|m| Some(m["series"].as_array()?.len()))
-    {
+    let all = product.ask(&["metrics", HOST])?;
+    if let Some(series) = all.and_then(|all| Some(all["series"].as_array()?.len())) {
         report.figure("agent, series", series as f64, "series");
     }
     for (index, rival) in rivals.iter().enumerate() {
@@ -146,88 +147,6 @@ fn beside(
         load.processes, load.units, load.connections
     ));
     Ok(report)
-}
-
-/// Asks the collector by the responder's command; `None` where it gives no JSON.
-type Ask = Box<dyn Fn(&[&str]) -> anyhow::Result<Option<serde_json::Value>>>;
-
-fn start_firstlook(options: &Options, folder: &Path) -> anyhow::Result<(Held, Held, Ask)> {
-    let bin_dir = options.bin_dir.clone();
-    let program = move |name: &str| Command::new(bin_dir.join(name));
-    let (agents, responders) = (free_port()?, free_port()?);
-    let (data, state) = (folder.join("collector"), folder.join("agent"));
-    let log = |name: &str| std::fs::File::create(folder.join(name));
-    let collector = hold(
-        program("firstlook-collector")
-            .arg("run")
-            .arg("--data-dir")
-            .arg(&data)
-            .args(["--listen", &format!("127.0.0.1:{agents}")])
-            .args(["--query-listen", &format!("127.0.0.1:{responders}")])
-            .stderr(log("collector.log")?),
-    )?;
-    let (asking, credentials) = (program.clone(), data.join("responder"));
-    let ask = move |words: &[&str]| -> anyhow::Result<Option<serde_json::Value>> {
-        let output = asking("firstlook")
-            .args([
-                "--json",
-                "--collector",
-                &format!("https://127.0.0.1:{responders}"),
-            ])
-            .arg("--credentials")
-            .arg(&credentials)
-            .args(words)
-            .output()?;
-        Ok(serde_json::from_slice(&output.stdout).ok())
-    };
-    let deadline = Instant::now() + COLLECTOR_WITHIN;
-    let token = loop {
-        if let Some(reply) = ask(&["tokens", "create"])? {
-            break reply["token"]
-                .as_str()
-                .context("no token in the reply")?
-                .to_owned();
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "the collector did not answer in time"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    let url = format!("https://127.0.0.1:{agents}");
-    let joined = program("firstlook-agent")
-        .args([
-            "join",
-            &url,
-            "--token",
-            &token,
-            "--name",
-            "bench",
-            "--state-dir",
-        ])
-        .arg(&state)
-        .stderr(log("join.log")?)
-        .status()?;
-    ensure!(joined.success(), "the agent could not join");
-    let agent = hold(
-        program("firstlook-agent")
-            .arg("run")
-            .arg("--state-dir")
-            .arg(&state)
-            .stderr(log("agent.log")?),
-    )?;
-    let deadline = Instant::now() + COLLECTOR_WITHIN;
-    loop {
-        let hosts = ask(&["hosts"])?;
-        if hosts.is_some_and(|h| h["hosts"][0]["state"] == "reporting") {
-            return Ok((collector, agent, Box::new(ask)));
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "the agent did not report in time"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// A unit's cgroup in each hierarchy, with a process in it. Removed with its handle.

@@ -87,7 +87,8 @@ fn run(command: &mut Command, folder: &Path, name: &str) -> anyhow::Result<Optio
     }
 }
 
-fn is_missing(cause: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether an error says that a program is not there.
+pub fn is_missing(cause: &(dyn std::error::Error + 'static)) -> bool {
     let io = cause.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
