@@ -22,7 +22,7 @@ const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 pub struct Config {
     /// Folder of the identity and the journal. Default `/var/lib/firstlook-agent`.
     pub state_dir: PathBuf,
-    /// Address of the collector, over the one given when joining. Default: that one.
+    /// Address of the collector, as `https://collector:9443`, over the one given when joining. Default: that one.
     pub collector: Option<String>,
     /// Where the kernel's files are.
     pub roots: Roots,
@@ -67,7 +67,7 @@ pub struct Roots {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Watch {
-    /// Files and folders whose contents are configuration. What unit files and command lines of running
+    /// Files and folders whose contents are configuration, as `/etc/nginx`. What unit files and command lines of running
     /// services name is watched anyway. Default none.
     pub config_paths: Vec<PathBuf>,
 }
@@ -76,7 +76,7 @@ pub struct Watch {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// Path whose last part may hold `*` and `?`.
+    /// Path whose last part may hold `*` and `?`, as `/var/log/nginx/*.log`.
     pub glob: String,
     /// Unit that writes them, as `nginx.service`. Default: the host itself.
     pub service: Option<String>,
@@ -102,9 +102,9 @@ pub struct LogsSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedactRule {
-    /// What it is called in errors.
+    /// What it is called in errors, as `licence`.
     pub name: String,
-    /// Regular expression, at most 4,096 bytes and 1 MiB compiled. What its group `secret` matches is
+    /// Regular expression, as `licence=(?P<secret>\S+)`, at most 4,096 bytes and 1 MiB compiled. What its group `secret` matches is
     /// redacted, or the whole match where it has no such group. It may not match the empty text.
     pub pattern: String,
 }
@@ -113,8 +113,8 @@ pub struct RedactRule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalSection {
-    /// Budget of records waiting for the collector, in MiB; the cheapest go first when it is full.
-    /// 1 to 65536. Default 64.
+    /// Budget of records waiting for the collector, in MiB; the cheapest go first when it is full. While a
+    /// collector is there, lines wait where they were written once half is taken. 1 to 65536. Default 64.
     pub budget_mib: u64,
 }
 
@@ -122,7 +122,7 @@ pub struct JournalSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SnapshotSection {
-    /// Files and folders that a snapshot takes along, redacted, beside `watch.config_paths`. Default none.
+    /// Files and folders that a snapshot takes along, as `/etc/postgresql`, redacted, beside `watch.config_paths`. Default none.
     pub config_paths: Vec<PathBuf>,
 }
 
@@ -266,6 +266,9 @@ impl Config {
         self.files.iter().map(tailed).collect()
     }
 }
+
+#[cfg(test)]
+mod reference;
 
 #[cfg(test)]
 mod tests {

@@ -36,10 +36,10 @@ pub struct RunOptions {
     /// File that says where metrics and logs are passed on to: Prometheus, OTLP
     #[arg(long, value_name = "FILE")]
     pub forward: Option<PathBuf>,
-    /// How many days telemetry is kept
+    /// How many days telemetry is kept, 1 to 3650
     #[arg(long, default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
-    /// How many GiB of telemetry are kept
+    /// How many GiB of telemetry are kept, 1 to 1000000
     #[arg(long, default_value_t = 20, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub retention_gib: u32,
 }
@@ -189,6 +189,9 @@ fn keep_addresses(path: &Path, given: &[String]) -> anyhow::Result<Vec<String>> 
     }
     Ok(kept.addresses)
 }
+
+#[cfg(test)]
+mod reference;
 
 #[cfg(test)]
 mod tests {

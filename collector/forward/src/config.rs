@@ -66,28 +66,50 @@ pub(crate) enum Protocol {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Where telemetry is passed on to, at most 16. Default none.
     #[serde(default)]
     target: Vec<RawTarget>,
 }
 
+/// `[[target]]`: a receiver. It needs metrics, logs, or both.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 struct RawTarget {
+    /// What it speaks, as `otlp`: Prometheus remote write, which has no logs, or OTLP over HTTP with protobuf.
     protocol: Protocol,
+    /// Where it is, as `https://metrics.example:4318`: for remote write the whole address, for OTLP what stands
+    /// before `/v1/metrics` and `/v1/logs`.
     url: String,
+    /// Which metrics, as `cpu.*`, where `*` stands for any text; at most 256 patterns. None: all. Default none.
     #[serde(default)]
     signals: Vec<String>,
+    /// Whether metrics are sent. Default true.
     #[serde(default = "yes")]
     metrics: bool,
+    /// Whether log lines are sent, as `true` says; only by OTLP. Default false.
     #[serde(default)]
     logs: bool,
+    /// Sent with each request, as `{ X-Scope-OrgID = "one" }`. Default none.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// File with the token to show, as `/etc/firstlook/metrics-token`; read once, at the start. Not with `user`. Default:
+    /// no token is shown.
     bearer_file: Option<PathBuf>,
+    /// Name to show, as `firstlook`, with `password_file`. Default: no name is shown.
     user: Option<String>,
+    /// File with the password of `user`, as `/etc/firstlook/metrics-password`; read once, at the start. Default: no
+    /// password is shown.
     password_file: Option<PathBuf>,
+    /// Authorities to trust, in PEM, as `/etc/firstlook/metrics-ca.pem`. Default: those of the system.
     ca_file: Option<PathBuf>,
-    queue_samples: Option<u64>,
+    /// Samples and lines that wait for a slow receiver, 1,000 to 100,000,000, of 10 to 20 bytes each; beyond it the
+    /// oldest are dropped. Default 1,000,000.
+    #[serde(default = "queue_samples")]
+    queue_samples: u64,
+}
+
+fn queue_samples() -> u64 {
+    QUEUE_DEFAULT
 }
 
 fn yes() -> bool {
@@ -192,7 +214,7 @@ fn check(raw: RawTarget) -> Result<Target, Problem> {
     if raw.signals.len() > PATTERN_LIMIT {
         return Err(format!("signals: at most {PATTERN_LIMIT} patterns").into());
     }
-    let queue_samples = raw.queue_samples.unwrap_or(QUEUE_DEFAULT);
+    let queue_samples = raw.queue_samples;
     if !(1_000..=QUEUE_LIMIT).contains(&queue_samples) {
         return Err(format!("queue_samples: must be 1000 to {QUEUE_LIMIT}").into());
     }
@@ -281,6 +303,9 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
     rest.ends_with(last)
 }
+
+#[cfg(test)]
+mod reference;
 
 #[cfg(test)]
 mod tests {

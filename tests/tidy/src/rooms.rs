@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "uplink",
             // The spool writes records into the journal in the wire's own form.
             "proto",
+            "reference",
         ],
     ),
     ("firstlook-ingest", &["model", "proto", "runtime"]),
@@ -43,16 +44,31 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("firstlook-incident", &["model"]),
     ("firstlook-desk", &["model"]),
     ("firstlook-query", &["model", "proto", "store", "runtime"]),
-    ("firstlook-forward", &["model", "runtime"]),
+    ("firstlook-forward", &["model", "runtime", "reference"]),
     (
         "firstlook-collector",
         &[
-            "model", "runtime", "proto", "archive", "ingest", "enrol", "store", "detect",
-            "diagnose", "incident", "desk", "query", "forward",
+            "model",
+            "runtime",
+            "proto",
+            "archive",
+            "ingest",
+            "enrol",
+            "store",
+            "detect",
+            "diagnose",
+            "incident",
+            "desk",
+            "query",
+            "forward",
+            "reference",
         ],
     ),
     ("firstlook", &["model", "proto"]),
 ];
+
+/// What our crates may use in their tests, and nowhere else.
+const ONLY_IN_TESTS: &[&str] = &["firstlook-reference"];
 
 /// Foreign crates that only some of ours may use. `deny.toml` says the same of what they bring along.
 const ONLY_FOR: &[(&str, &[&str])] = &[
@@ -86,8 +102,8 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates of the product: those under `tests` look at the whole, and stand behind no wall. As no row names
-/// them, the product does not use them.
+/// Crates of the product: those under `tests` look at the whole, and stand behind no wall. The product uses none of
+/// them, and its tests only [`ONLY_IN_TESTS`].
 fn product(house: &House) -> impl Iterator<Item = &Crate> {
     house
         .crates
@@ -110,6 +126,13 @@ pub fn use_only_whom_they_may(house: &House) -> Vec<String> {
             let short = used.strip_prefix("firstlook-").unwrap_or(used);
             if !allowed.contains(&short) {
                 found.push(format!("{} may not use {used}", member.name));
+            }
+        }
+        let is_ours_in_tests = |name: &str| ONLY_IN_TESTS.contains(&name);
+        for used in member.dependencies.iter().filter(|d| !d.only_tests) {
+            if is_ours_in_tests(&used.name) {
+                let (user, used) = (&member.name, &used.name);
+                found.push(format!("{user} may use {used} in its tests only"));
             }
         }
     }
@@ -230,6 +253,19 @@ mod tests {
         let told = ["firstlook-desk may not use firstlook-whole"];
         assert_eq!(use_only_whom_they_may(&house), told);
         assert!(foreign_crates_stay_in_their_rooms(&house).is_empty());
+    }
+
+    #[test]
+    fn the_reference_is_for_tests_only() {
+        let mut house = house(&[
+            ("firstlook-forward", &["firstlook-reference"]),
+            ("firstlook-reference", &[]),
+        ]);
+        house.crates[1].folder = "tests/reference".into();
+        let told = ["firstlook-forward may use firstlook-reference in its tests only"];
+        assert_eq!(use_only_whom_they_may(&house), told);
+        house.crates[0].dependencies[0].only_tests = true;
+        assert!(use_only_whom_they_may(&house).is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ const NAME_LIMIT_BYTES: usize = 48;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// Part of the names of its series: lower-case letters, digits, `-` and `_`; 1 to 48 bytes; unique.
+    /// Part of the names of its series, as `front`: lower-case letters, digits, `-` and `_`; 1 to 48 bytes; unique.
     pub name: String,
     /// Unit that it is about, as `nginx.service`. Default: the unit probed, else the host itself.
     pub service: Option<String>,

@@ -17,7 +17,7 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TcpProbe {
-    /// Address or name, and port.
+    /// Address or name, and port, as `127.0.0.1:5432`.
     pub address: Target,
 }
 
@@ -25,22 +25,22 @@ pub struct TcpProbe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpProbe {
-    /// Address or name, and port.
+    /// Address or name, and port, as `127.0.0.1:443`.
     pub address: Target,
     /// Path and query. Default `/`.
     #[serde(default = "path")]
     pub path: String,
-    /// Host that is asked for, and over TLS the name that the certificate must bear. Default: the address.
+    /// Host that is asked for, as `www.example.org`, and over TLS the name that the certificate must bear. Default: the address.
     pub host: Option<String>,
     /// Status that is right: 100 to 599. Default 200.
     #[serde(default = "status")]
     pub status: u16,
-    /// Text that the first 64 KiB of the body must hold. Default: the body is not read.
+    /// Text that the first 64 KiB of the body must hold, as `ready`. Default: the body is not read.
     pub contains: Option<String>,
-    /// Asks over TLS. Default false.
+    /// Asks over TLS, as `true` says. Default false.
     #[serde(default)]
     pub tls: bool,
-    /// Over TLS: the certificates to trust, in PEM. Default the system's, `/etc/ssl/certs/ca-certificates.crt`.
+    /// Over TLS: the certificates to trust, in PEM, as `/etc/ssl/own.pem`. Default the system's, `/etc/ssl/certs/ca-certificates.crt`.
     pub ca_file: Option<PathBuf>,
     /// Over TLS: whether the certificate must be one to be trusted. Default true.
     #[serde(default = "yes")]
@@ -51,14 +51,14 @@ pub struct HttpProbe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsProbe {
-    /// Address or name, and port.
+    /// Address or name, and port, as `www.example.org:443`.
     pub address: Target,
-    /// Name that is asked for, and that the certificate must bear. Default: the address's.
+    /// Name that is asked for, as `www.example.org`, and that the certificate must bear. Default: the address's.
     pub host: Option<String>,
     /// Days that the certificate must still be valid, 0 to 3650. Default 7.
     #[serde(default = "min_days")]
     pub min_days: u32,
-    /// The certificates to trust, in PEM. Default the system's, `/etc/ssl/certs/ca-certificates.crt`.
+    /// The certificates to trust, in PEM, as `/etc/ssl/own.pem`. Default the system's, `/etc/ssl/certs/ca-certificates.crt`.
     pub ca_file: Option<PathBuf>,
     /// Whether the certificate must be one to be trusted. Default true.
     #[serde(default = "yes")]
@@ -69,13 +69,13 @@ pub struct TlsProbe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DnsProbe {
-    /// Name that is asked for, whole: no search list is applied.
+    /// Name that is asked for, as `www.example.org`, whole: no search list is applied.
     pub name: String,
-    /// `A` or `AAAA`. Default: that of the address expected, else `A`.
+    /// Which sort of address, as `A`. Default: that of the address expected, else `A`.
     pub record: Option<Record>,
-    /// Resolver that is asked, over UDP. Default: the first that `/etc/resolv.conf` names.
+    /// Resolver that is asked, over UDP, as `192.0.2.53:53`. Default: the first that `/etc/resolv.conf` names.
     pub resolver: Option<SocketAddr>,
-    /// Address that must be among those given. Default: any will do.
+    /// Address that must be among those given, as `192.0.2.1`. Default: any will do.
     pub expect: Option<IpAddr>,
 }
 
@@ -83,9 +83,9 @@ pub struct DnsProbe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileProbe {
-    /// Absolute path.
+    /// Absolute path, as `/var/backups/last`.
     pub path: PathBuf,
-    /// Oldest that its contents may be, in seconds; at least 1.
+    /// Oldest that its contents may be, in seconds, as `90000`; at least 1.
     pub max_age_s: u64,
 }
 
@@ -93,7 +93,7 @@ pub struct FileProbe {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitProbe {
-    /// Unit that must be active; a service, with its ending.
+    /// Unit that must be active, as `nginx.service`; a service, with its ending.
     pub name: String,
 }
 
