@@ -241,6 +241,8 @@ pub enum ChangeSort {
     Schedule,
     /// A certificate.
     Certificate,
+    /// A container's image.
+    Image,
 }
 
 /// Tokens.

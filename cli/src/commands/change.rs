@@ -95,5 +95,6 @@ fn sort(sort: ChangeSort) -> wire::ChangeKind {
         ChangeSort::Setting => wire::ChangeKind::Setting,
         ChangeSort::Schedule => wire::ChangeKind::Schedule,
         ChangeSort::Certificate => wire::ChangeKind::Certificate,
+        ChangeSort::Image => wire::ChangeKind::Image,
     }
 }

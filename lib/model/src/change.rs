@@ -35,6 +35,8 @@ pub enum ChangeKind {
     Schedule,
     /// A certificate was replaced, or expired.
     Certificate,
+    /// A container was started from another image than before.
+    Image,
 }
 
 /// One change.

@@ -110,4 +110,5 @@ enumeration!(
     Login = Login,
     Schedule = Schedule,
     Certificate = Certificate,
+    Image = Image,
 );

@@ -475,6 +475,7 @@ pub enum ChangeKind {
     Login = 11,
     Schedule = 12,
     Certificate = 13,
+    Image = 14,
 }
 impl ChangeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -497,6 +498,7 @@ impl ChangeKind {
             Self::Login => "CHANGE_KIND_LOGIN",
             Self::Schedule => "CHANGE_KIND_SCHEDULE",
             Self::Certificate => "CHANGE_KIND_CERTIFICATE",
+            Self::Image => "CHANGE_KIND_IMAGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -516,6 +518,7 @@ impl ChangeKind {
             "CHANGE_KIND_LOGIN" => Some(Self::Login),
             "CHANGE_KIND_SCHEDULE" => Some(Self::Schedule),
             "CHANGE_KIND_CERTIFICATE" => Some(Self::Certificate),
+            "CHANGE_KIND_IMAGE" => Some(Self::Image),
             _ => None,
         }
     }
