@@ -234,6 +234,9 @@ fn mend(what: &str) -> Option<&'static str> {
         "journald" => {
             "CAP_DAC_READ_SEARCH or the group systemd-journal; roots.journal names other folders"
         }
+        "containers" => {
+            "CAP_DAC_READ_SEARCH; docs/logs-and-changes.md says what is read, and its limits"
+        }
         "files" => "CAP_DAC_READ_SEARCH, or [[files]] with globs that match what is there",
         "network namespaces" if what.contains("CAP_SYS_PTRACE") => "CAP_SYS_PTRACE",
         "network namespaces" => "CAP_SYS_ADMIN and RestrictNamespaces=net in a drop-in of the unit",

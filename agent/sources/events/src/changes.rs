@@ -1,14 +1,15 @@
 //! Changes: packages, unit files, configuration, certificates, what cron runs, programs replaced under running
-//! services, settings of the kernel, mounts.
+//! services, images of containers, settings of the kernel, mounts.
 //!
-//! Files are looked at every two seconds by their stamps, and read only when those moved; settings and mounts every
-//! ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
+//! Files are looked at every two seconds by their stamps, and read only when those moved; settings, mounts and
+//! containers every ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
 //! starts. A change is offered before the state that knows it is delivered: after a crash between the two it comes
 //! again, under the same id.
 
 mod certificates;
 mod diff;
 mod host;
+mod images;
 mod marks;
 mod mounts;
 mod owners;
@@ -26,11 +27,11 @@ use std::time::Duration;
 use firstlook_model::{Change, ChangeKind, ComponentId, Observation, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Source;
 use crate::clock;
 use crate::config::EventsConfig;
 use crate::drive::{Outlet, Step, drive};
 use crate::services::Services;
+use crate::{BlindSpots, Source};
 use certificates::Certificates;
 use marks::{FileChange, Mark, Marks, What};
 use owners::Owners;
@@ -62,7 +63,7 @@ pub(crate) async fn run(source: Source) {
 
 /// Looks for which the services are waited for: without them nothing can be attributed.
 const PATIENCE_LOOKS: u32 = 5;
-/// Looks between two at settings and mounts.
+/// Looks between two at settings, mounts and containers.
 const LOOKS_PER_HOST: u32 = 5;
 /// Looks, ten minutes, after which a file that was kept but that nobody names any more is forgotten.
 const KEPT_LOOKS: u32 = 300;
@@ -78,6 +79,8 @@ struct Kept {
     settings: settings::Settings,
     #[serde(default)]
     mounts: Option<mounts::Mounts>,
+    #[serde(default)]
+    images: images::Images,
     /// Certificates whose expiry was reported.
     #[serde(default)]
     expired: BTreeSet<String>,
@@ -91,6 +94,8 @@ struct Watcher {
     /// What was kept of all but files and packages, and is now.
     kept: Kept,
     certificates: Certificates,
+    containers: images::Containers,
+    blind: BlindSpots,
     /// `None`: no list of packages was ever read.
     packages: Option<Packages>,
     packages_stamp: Option<packages::Stamp>,
@@ -119,6 +124,8 @@ impl Watcher {
             marks: Marks::from_kept(files),
             kept,
             certificates: Certificates::default(),
+            containers: images::Containers::default(),
+            blind: source.blind.clone(),
             packages,
             packages_stamp: None,
             first,
@@ -151,6 +158,7 @@ impl Watcher {
         if (self.looks - 1).is_multiple_of(LOOKS_PER_HOST) {
             changes.extend(self.changed_settings(now));
             changes.extend(self.changed_mounts(now));
+            changes.extend(self.changed_images(now));
         }
         self.kept.files = self.marks.kept().clone();
         step.lines.checkpoints = self.files_store.save(&self.kept);
@@ -376,6 +384,7 @@ impl Watcher {
             ChangeKind::Mount => "mount",
             ChangeKind::Schedule => "schedule",
             ChangeKind::Certificate => "certificate",
+            ChangeKind::Image => "image",
             _ => "config",
         };
         let text: String = text

@@ -38,6 +38,12 @@ pub struct EventsConfig {
     /// Where rpm's database may be, in SQLite. The first that is there is watched, where there is none of
     /// the others. Default `/usr/lib/sysimage/rpm/rpmdb.sqlite` and `/var/lib/rpm/rpmdb.sqlite`.
     pub rpm_databases: Vec<PathBuf>,
+    /// Docker's folder. Default `/var/lib/docker`. Where it is not there, no container of Docker is seen.
+    pub docker_root: PathBuf,
+    /// Podman's storage. Default `/var/lib/containers/storage`.
+    pub podman_root: PathBuf,
+    /// Podman's storage for what does not outlive a boot. Default `/run/containers/storage`.
+    pub podman_run: PathBuf,
     /// Files and directories of what cron runs. Default those of cron(8) and anacron(8).
     pub cron_paths: Vec<PathBuf>,
     /// Directories of unit files and drop-ins. Default those of systemd.unit(5) that exist on Debian.
@@ -66,6 +72,9 @@ impl EventsConfig {
                 "/usr/lib/sysimage/rpm/rpmdb.sqlite".into(),
                 "/var/lib/rpm/rpmdb.sqlite".into(),
             ],
+            docker_root: "/var/lib/docker".into(),
+            podman_root: "/var/lib/containers/storage".into(),
+            podman_run: "/run/containers/storage".into(),
             cron_paths: [
                 "/etc/crontab",
                 "/etc/anacrontab",
@@ -92,9 +101,14 @@ impl EventsConfig {
 
     /// The component of a unit; the host for what is no valid service name.
     pub(crate) fn service(&self, unit: &str) -> ComponentId {
-        if !unit.ends_with(".service") {
-            return self.machine();
+        match unit.ends_with(".service") {
+            true => self.unit(unit),
+            false => self.machine(),
         }
+    }
+
+    /// The component of a service, or of a scope as containers have; the host for what is no valid name.
+    pub(crate) fn unit(&self, unit: &str) -> ComponentId {
         ComponentId::on_host(ComponentKind::Service, self.host.clone(), unit)
             .unwrap_or_else(|_| self.machine())
     }

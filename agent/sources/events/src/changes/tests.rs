@@ -105,6 +105,9 @@ impl Host {
         config.cron_paths = vec![self.path("cron.d")];
         config.apk_installed = Some(self.path("apk/installed"));
         config.rpm_databases.clear();
+        config.docker_root = self.path("docker");
+        config.podman_root = self.path("podman");
+        config.podman_run = self.path("podman-run");
         let mut source = crate::test_source(config, self.stored.clone(), BlindSpots::default());
         source.services = self.services.clone();
         Watcher::new(&source)
@@ -411,4 +414,36 @@ fn packages_of_alpine_are_compared_where_there_is_no_dpkg() {
     host.write("apk/installed", "P:nginx\nV:1.26-r10\nA:x86_64\n\n");
     let text = "package nginx went from 1.24-r1 to 1.26-r10";
     assert_eq!(host.look(), [seen("host:app1", ChangeKind::Package, text)]);
+}
+
+#[test]
+fn image_that_changed_while_the_agent_was_down_is_told_of_the_containers_unit() {
+    use images::tests::docker;
+    let mut host = Host::new();
+    let id = "c".repeat(64);
+    let description = format!("docker/containers/{id}/config.v2.json");
+    host.write(
+        "proc/77/cgroup",
+        &format!("0::/system.slice/docker-{id}.scope\n"),
+    );
+    host.write(&description, &docker("shop", "shop:1.4", 'a', true));
+    assert_eq!(host.look(), []);
+    host.restart();
+    host.write(&description, &docker("shop", "shop:1.5", 'b', true));
+    let changes = host.changes();
+    assert_eq!(changes.len(), 1);
+    let change = &changes[0];
+    assert_eq!(change.kind, ChangeKind::Image);
+    assert_eq!(
+        change.component.to_string(),
+        format!("service:app1/docker-{id}.scope")
+    );
+    assert_eq!(
+        change.text,
+        "container shop went from shop:1.4 (aaaaaaaaaaaa) to shop:1.5 (bbbbbbbbbbbb)"
+    );
+    assert!(change.id.starts_with("image:docker:shop@"), "{}", change.id);
+    assert_eq!(change.time.to_string(), "2026-05-01T10:00:00.123456Z");
+    host.restart();
+    assert_eq!(host.look(), []);
 }
