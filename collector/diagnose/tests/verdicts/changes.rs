@@ -165,3 +165,21 @@ fn changes_are_ranked_by_nearness_to_the_suspect_and_the_onset() {
     let order: Vec<_> = verdict.changes.iter().map(|c| c.before_onset_s).collect();
     assert_eq!(order, [1.0, 3.0, 2.0, 4_978.0]);
 }
+
+#[test]
+fn a_container_that_fails_on_its_new_image_is_broken_by_it_and_one_with_a_new_setting_is_not() {
+    let of = |kind| {
+        let mut world = World::lab();
+        world.changed(APP1, kind, 25.0);
+        world
+            .sick(APP1, "log.new-error", 22.0)
+            .sick(APP1, "log.errors", 22.0);
+        world
+            .verdict()
+            .suspects
+            .iter()
+            .any(|s| s.fault == "bad-deploy" && s.component == id(APP1) && s.probability > 0.5)
+    };
+    assert!(of(ChangeKind::Image));
+    assert!(!of(ChangeKind::Setting));
+}
