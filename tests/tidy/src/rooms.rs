@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("firstlook-sources-host", &["model"]),
     ("firstlook-sources-events", &["model"]),
     ("firstlook-sources-probes", &["model"]),
+    ("firstlook-sources-receivers", &["model"]),
     ("firstlook-pipeline", &["model"]),
     ("firstlook-snapshot", &["model", "archive"]),
     (
@@ -28,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sources-host",
             "sources-events",
             "sources-probes",
+            "sources-receivers",
             "pipeline",
             "snapshot",
             "uplink",

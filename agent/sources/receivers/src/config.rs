@@ -1,0 +1,173 @@
+//! What an operator may ask to be received, and the checks of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use firstlook_model::{ComponentId, ComponentKind, HostId};
+use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
+
+/// Most endpoints of one agent: each is a task.
+pub const ENDPOINTS_LIMIT: usize = 16;
+/// Most series of all parts together: they are columns of each frame of the host.
+pub const SERIES_BUDGET_LIMIT: usize = 4_000;
+/// Longest an endpoint may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// `[[scrape]]`: an endpoint that tells metrics as Prometheus reads them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scrape {
+    /// As `http://127.0.0.1:9100/metrics`: an address or `localhost`, no other name. No two of one address and port and
+    /// path.
+    pub url: Endpoint,
+    /// Time between two scrapes, in seconds: 1 to 3600. Default 10.
+    #[serde(default = "interval_s")]
+    pub interval_s: u64,
+    /// Unit that the numbers are about, as `nginx.service`. Default: the one that listens there, where that is on this
+    /// host and known, else the host itself.
+    pub service: Option<String>,
+    /// Most series kept of it: 1 to 4000, and 4000 for all together. Default 500.
+    #[serde(default = "series_budget")]
+    pub series_budget: usize,
+}
+
+fn interval_s() -> u64 {
+    10
+}
+
+fn series_budget() -> usize {
+    500
+}
+
+/// What is wrong with a list. Only the operator can mend it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Fault {
+    /// Beyond [`ENDPOINTS_LIMIT`].
+    #[error("{0} endpoints are scraped: at most {ENDPOINTS_LIMIT} are allowed")]
+    TooMany(usize),
+    /// Beyond [`SERIES_BUDGET_LIMIT`].
+    #[error("series_budget: {0} series in all, at most {SERIES_BUDGET_LIMIT} are allowed")]
+    Budgets(usize),
+    /// Two of one address and path.
+    #[error("scrape {0} is there twice")]
+    Twice(String),
+    /// A value outside its range.
+    #[error("scrape {url}: {wrong}")]
+    Value {
+        /// Its address.
+        url: String,
+        /// The key, and what it allows.
+        wrong: &'static str,
+    },
+}
+
+/// Checks a whole list.
+///
+/// # Errors
+/// The first fault found.
+pub fn check(scrapes: &[Scrape]) -> Result<(), Fault> {
+    if scrapes.len() > ENDPOINTS_LIMIT {
+        return Err(Fault::TooMany(scrapes.len()));
+    }
+    let mut urls = BTreeSet::new();
+    for scrape in scrapes {
+        let url = scrape.url.to_string();
+        if let Some(wrong) = scrape.wrong() {
+            return Err(Fault::Value { url, wrong });
+        }
+        if !urls.insert(url.clone()) {
+            return Err(Fault::Twice(url));
+        }
+    }
+    let budgets = scrapes.iter().map(|scrape| scrape.series_budget).sum();
+    match budgets {
+        0..=SERIES_BUDGET_LIMIT => Ok(()),
+        over => Err(Fault::Budgets(over)),
+    }
+}
+
+impl Scrape {
+    /// Time between two scrapes.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval_s.max(1))
+    }
+
+    /// How long a scrape may take: its interval, at most five seconds.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.interval().min(DEADLINE)
+    }
+
+    /// The service that it was said to be about; `None` when none was, or its name cannot be one, which [`check`] refuses.
+    pub fn named(&self, host: &HostId) -> Option<ComponentId> {
+        let name = self.service.as_deref()?;
+        ComponentId::on_host(ComponentKind::Service, host.clone(), name).ok()
+    }
+
+    fn wrong(&self) -> Option<&'static str> {
+        if !(1..=3600).contains(&self.interval_s) {
+            return Some("interval_s: 1 to 3600 is allowed");
+        }
+        if !(1..=SERIES_BUDGET_LIMIT).contains(&self.series_budget) {
+            return Some("series_budget: 1 to 4000 is allowed");
+        }
+        let name = self.service.as_deref();
+        let no_unit =
+            |name: &str| name.is_empty() || name.len() > 255 || name.chars().any(char::is_control);
+        name.is_some_and(no_unit)
+            .then_some("service: the name of a unit is needed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrapes(text: &str) -> Result<Vec<Scrape>, toml::de::Error> {
+        #[derive(Deserialize)]
+        struct File {
+            scrape: Vec<Scrape>,
+        }
+        toml::from_str(text).map(|file: File| file.scrape)
+    }
+
+    fn with(line: &str) -> Result<(), Fault> {
+        let text = format!("[[scrape]]\nurl = \"http://[::1]:1\"\n{line}");
+        check(&scrapes(&text).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(with("interval_s = 5\nservice = \"a.service\""), Ok(()));
+        for (line, named) in [
+            ("interval_s = 0", "interval_s"),
+            ("interval_s = 3601", "interval_s"),
+            ("series_budget = 0", "series_budget"),
+            ("service = \"\"", "service"),
+            ("service = \"a\\nb\"", "service"),
+            ("[[scrape]]\nurl = \"http://[::1]:1/metrics\"", "twice"),
+            (
+                "series_budget = 4000\n[[scrape]]\nurl = \"http://[::1]:2\"",
+                "4500",
+            ),
+        ] {
+            let error = with(line).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let one = scrapes("[[scrape]]\nurl = \"http://[::1]:1\"").unwrap();
+        assert_eq!(check(&vec![one[0].clone(); 17]), Err(Fault::TooMany(17)));
+        assert!(scrapes("[[scrape]]\nurl = \"http://[::1]:1\"\nlabels = 1").is_err());
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_valid() {
+        let page = include_str!("../../../../docs/receivers.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let scrapes = scrapes(example).unwrap();
+        assert_eq!(check(&scrapes), Ok(()));
+        assert_eq!(scrapes[0].series_budget, series_budget());
+        assert_eq!(scrapes[0].interval_s, interval_s());
+    }
+}

@@ -1,0 +1,17 @@
+//! Receivers: numbers that programs on the host tell of themselves, in the forms that others made.
+//!
+//! Off unless configured. What comes is columns of the host's frames, under the service that tells it. Programs may
+//! tell anything in any amount: each part has a budget of series, each line its limits, and what is refused is counted
+//! in a series beside it.
+
+mod config;
+mod endpoint;
+mod exposition;
+mod run;
+mod scrape;
+mod shelf;
+
+pub use config::{ENDPOINTS_LIMIT, Fault, SERIES_BUDGET_LIMIT, Scrape, check};
+pub use endpoint::{Endpoint, NoEndpoint};
+pub use run::{Owner, ScrapeEnded, run};
+pub use shelf::{Columns, Shelves};

@@ -1,0 +1,89 @@
+//! All endpoints as one task that ends together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::id::stable_hash;
+use firstlook_model::{ComponentId, HostId};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Scrape;
+use crate::scrape::{OWN_SERIES, scrape};
+use crate::shelf::Shelves;
+
+/// Who listens at an address of this host; `None` where that is not known, or not on this host.
+pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
+
+/// The task of an endpoint ended by itself, which is a fault of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("the scraping of an endpoint ended by itself")]
+pub struct ScrapeEnded(#[from] tokio::task::JoinError);
+
+/// Scrapes until `stop`; without endpoints it only waits. Samples go onto `shelves`, which are
+/// cleared first, under who `owner` says listens there.
+///
+/// # Errors
+/// When the task of an endpoint ended by itself. Starting again can help.
+pub async fn run(
+    scrapes: Vec<Scrape>,
+    host: HostId,
+    owner: Owner,
+    shelves: Shelves,
+    stop: CancellationToken,
+) -> Result<(), ScrapeEnded> {
+    shelves.clear();
+    let mut tasks = JoinSet::new();
+    for endpoint in scrapes {
+        let named = endpoint.named(&host);
+        let about = named.clone().unwrap_or(ComponentId::host(host.clone()));
+        let place = shelves.add(about, endpoint.series_budget + OWN_SERIES);
+        let (shelves, owner) = (shelves.clone(), Arc::clone(&owner));
+        tasks.spawn(async move {
+            let mut tick = interval_at(Instant::now() + first(&endpoint), endpoint.interval());
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut refused = 0;
+            loop {
+                tick.tick().await;
+                // A service that is down listens nowhere: its series stay its own until another takes its place.
+                let found = named.clone().or_else(|| owner(endpoint.url.address()));
+                if let Some(component) = found {
+                    shelves.attach(place, &component);
+                }
+                once(&endpoint, place, &shelves, &mut refused).await;
+            }
+        });
+    }
+    // Tasks have no end of their own; dropping the set ends them, and a scrape leaves nothing half done.
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => ended.map_err(ScrapeEnded::from),
+    }
+}
+
+async fn once(endpoint: &Scrape, place: usize, shelves: &Shelves, refused: &mut u64) {
+    let mut scraped = scrape(endpoint).await;
+    *refused += scraped.refused;
+    let samples = std::mem::take(&mut scraped.samples);
+    let held = samples.len() as u64;
+    // The series about the scrape have their room before all others.
+    let mut room = scraped.own(&endpoint.url, 0, 0, 0);
+    room.iter_mut().for_each(|sample| sample.value = f64::NAN);
+    shelves.put(place, room);
+    let no_room = shelves.put(place, samples);
+    let over = scraped.over + no_room;
+    let own = scraped.own(&endpoint.url, held - no_room, over, *refused);
+    shelves.put(place, own);
+}
+
+/// Endpoints begin spread over their interval, each at the same place after every restart, at the latest after ten seconds.
+fn first(endpoint: &Scrape) -> Duration {
+    let spread = endpoint.interval().min(Duration::from_secs(10));
+    let spread = u64::try_from(spread.as_millis()).unwrap_or(1).max(1);
+    Duration::from_millis(stable_hash(endpoint.url.to_string().as_bytes()) % spread)
+}
+
+#[cfg(test)]
+mod tests;
