@@ -11,6 +11,7 @@ use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_sources_probes::{Board, Units};
+use firstlook_sources_receivers::{Owner, Shelves};
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -85,6 +86,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let blind = BlindSpots::default();
     let frames = pulse.part("host sources", STILL_AFTER);
     let (source, outlet) = intake(blind.clone(), frames);
+    let listeners = source.listeners();
     let source = Arc::new(source);
     let appended = Arc::new(Notify::new());
     let mut pipeline = Pipeline::new(PipelineConfig {
@@ -114,6 +116,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let status = uplink.status();
     let board = Board::new(&config.probes, &host_id);
     let units = Units::default();
+    let received = Shelves::default();
     let spool = Spool::new(
         pipeline,
         journal.clone(),
@@ -123,7 +126,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
             limit_bytes: budget.budget_bytes / 2,
         },
         recent,
-        OwnSeries::new(&host_id, board.clone(), units.clone()),
+        OwnSeries::new(&host_id, board.clone(), units.clone()).with_received(received.clone()),
         outlet,
         pulse.part("spool", STILL_AFTER),
     );
@@ -159,6 +162,25 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
             if let Err(error) = run.await {
                 tracing::error!(%error, "probes failed, will begin again");
                 pause(&probes_stop, SOURCE_AGAIN).await;
+            }
+        }
+    });
+
+    let (scrapes, about) = (config.scrapes.clone(), host_id.clone());
+    let owner: Owner = Arc::new(move |address| listeners.owner(address));
+    let scrapes_stop = stop.clone();
+    supervisor.spawn("receivers", async move {
+        while !scrapes_stop.is_cancelled() {
+            let run = firstlook_sources_receivers::run(
+                scrapes.clone(),
+                about.clone(),
+                Arc::clone(&owner),
+                received.clone(),
+                scrapes_stop.clone(),
+            );
+            if let Err(error) = run.await {
+                tracing::error!(%error, "receivers failed, will begin again");
+                pause(&scrapes_stop, SOURCE_AGAIN).await;
             }
         }
     });

@@ -6,10 +6,12 @@ use std::path::Path;
 use anyhow::Context;
 use firstlook_model::{ComponentKind, HostId};
 use firstlook_sources_probes::Probe;
+use firstlook_sources_receivers::Scrape;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::VERSION;
+use crate::listeners::Listeners;
 use crate::observe::{Seen, samples};
 
 /// Version of the document's form.
@@ -66,6 +68,16 @@ struct Declared {
     interval_s: u64,
 }
 
+/// An endpoint that is declared; it is not asked either.
+#[derive(Serialize)]
+struct Scraped {
+    url: String,
+    /// The service that it is said to be about, or that listens there; else the host.
+    about: String,
+    interval_s: u64,
+    series_budget: usize,
+}
+
 /// What `check` found.
 pub struct Check {
     host: HostId,
@@ -74,6 +86,7 @@ pub struct Check {
     blind: Vec<Blind>,
     rights: Vec<Right>,
     probes: Vec<Declared>,
+    scrapes: Vec<Scraped>,
 }
 
 impl Check {
@@ -81,7 +94,12 @@ impl Check {
     ///
     /// # Errors
     /// When the agent's own rights cannot be read.
-    pub fn of(host: HostId, seen: &Seen, probes: &[Probe]) -> anyhow::Result<Self> {
+    pub fn of(
+        host: HostId,
+        seen: &Seen,
+        probes: &[Probe],
+        scrapes: &[Scrape],
+    ) -> anyhow::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status")
             .context("the agent's own rights cannot be read")?;
         let effective = effective(&status).context("/proc/self/status names no capabilities")?;
@@ -100,7 +118,20 @@ impl Check {
             about: probe.component(&host).label(),
             interval_s: probe.interval_s,
         };
+        let listeners = Listeners::default();
+        seen.inventory.iter().for_each(|i| listeners.note(i));
+        let scraped = |scrape: &Scrape| {
+            let owner = || listeners.owner(scrape.url.address());
+            let about = scrape.named(&host).or_else(owner);
+            Scraped {
+                url: scrape.url.to_string(),
+                about: about.map_or_else(|| host.to_string(), |component| component.label()),
+                interval_s: scrape.interval_s,
+                series_budget: scrape.series_budget,
+            }
+        };
         Ok(Self {
+            scrapes: scrapes.iter().map(scraped).collect(),
             probes: probes.iter().map(declared).collect(),
             host,
             sees: sees(seen),
@@ -126,6 +157,7 @@ impl Check {
             "cannot_see": self.blind,
             "rights": self.rights,
             "probes": self.probes,
+            "scrapes": self.scrapes,
         })
     }
 
@@ -157,6 +189,17 @@ impl Check {
             let line = format!(
                 "{name}: {asks}, every {} s, about {about}",
                 probe.interval_s
+            );
+            text.push_str(&wrapped(&line, 2, 4));
+        }
+        if !self.scrapes.is_empty() {
+            text.push_str("\nSCRAPED, DECLARED\n");
+        }
+        for scrape in &self.scrapes {
+            let (url, about, budget) = (&scrape.url, &scrape.about, scrape.series_budget);
+            let line = format!(
+                "{url}, every {} s, at most {budget} series, about {about}",
+                scrape.interval_s
             );
             text.push_str(&wrapped(&line, 2, 4));
         }
@@ -285,7 +328,8 @@ mod tests {
         };
         let probe = "name = \"front\"\nservice = \"web.service\"\ntcp = { address = \"[::1]:80\" }";
         let probes = [toml::from_str(probe).unwrap()];
-        Check::of(HostId::new("h1").unwrap(), &seen, &probes).unwrap()
+        let scrapes = [toml::from_str("url = \"http://[::1]:9100\"").unwrap()];
+        Check::of(HostId::new("h1").unwrap(), &seen, &probes, &scrapes).unwrap()
     }
 
     #[test]
@@ -334,6 +378,14 @@ mod tests {
         let line = "  front: tcp [::1]:80, every 10 s, about h1/web.service\n";
         assert!(check.text().contains(line), "{}", check.text());
         assert_eq!(check.document()["probes"][0]["asks"], "tcp [::1]:80");
+    }
+
+    #[test]
+    fn declared_endpoints_are_listed() {
+        let check = check(&[]);
+        let line = "  http://[::1]:9100/metrics, every 10 s, at most 500 series, about h1\n";
+        assert!(check.text().contains(line), "{}", check.text());
+        assert_eq!(check.document()["scrapes"][0]["about"], "h1");
     }
 
     #[test]

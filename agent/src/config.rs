@@ -7,6 +7,7 @@ use firstlook_pipeline::{LineBudget, Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use firstlook_sources_probes::Probe;
+use firstlook_sources_receivers::Scrape;
 use serde::Deserialize;
 
 /// Read when no file is named, if it is there.
@@ -37,6 +38,9 @@ pub struct Config {
     /// Looks at addresses, names, certificates, files and units, each at an interval (`docs/probes.md`). Default none.
     #[serde(rename = "probe")]
     pub probes: Vec<Probe>,
+    /// Endpoints whose metrics come along, as Prometheus reads them (`docs/receivers.md`). Default none.
+    #[serde(rename = "scrape")]
+    pub scrapes: Vec<Scrape>,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -137,6 +141,7 @@ impl Default for Config {
             logs: LogsSection::default(),
             redact: Vec::new(),
             probes: Vec::new(),
+            scrapes: Vec::new(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -222,6 +227,7 @@ impl Config {
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
         firstlook_sources_probes::check(&self.probes)?;
+        firstlook_sources_receivers::check(&self.scrapes)?;
         for path in self
             .watch
             .config_paths
@@ -299,6 +305,11 @@ mod tests {
             ("[[redact]]\nname = \"mine\"\npattern = \"(\"", "mine"),
             ("[[redact]]\nname = \"mine\"\npattern = \"x*\"", "mine"),
             ("[[probe]]\nname = \"front\"", "exactly one of"),
+            ("[[scrape]]\nurl = \"https://a\"", "URL"),
+            (
+                "[[scrape]]\nurl = \"http://[::1]:1\"\ninterval_s = 0",
+                "interval_s",
+            ),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(named), "{error}");

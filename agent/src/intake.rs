@@ -10,6 +10,8 @@ use firstlook_runtime::{Beat, clock, queue};
 use firstlook_sources_events::{BlindSpots, EventSink};
 use tokio::sync::mpsc;
 
+use crate::listeners::Listeners;
+
 /// Facts waiting for the spool: about a minute of all sources.
 const FACTS_CAPACITY: usize = 512;
 /// What they may weigh: half a minute of frames of the largest hosts.
@@ -75,6 +77,7 @@ pub struct Intake {
     tally: Tally,
     blind: BlindSpots,
     frames: Beat,
+    listeners: Listeners,
 }
 
 /// The consuming side.
@@ -104,15 +107,24 @@ pub fn intake(blind: BlindSpots, frames: Beat) -> (Intake, Outlet) {
             tally,
             blind,
             frames,
+            listeners: Listeners::default(),
         },
         outlet,
     )
 }
 
 impl Intake {
+    /// Who listens where, by the newest inventory that passed.
+    pub fn listeners(&self) -> Listeners {
+        self.listeners.clone()
+    }
+
     fn take(&self, source: &'static str, mut observation: Observation) {
         match &mut observation {
-            Observation::Inventory(inventory) => inventory.blind.extend(self.blind.list()),
+            Observation::Inventory(inventory) => {
+                inventory.blind.extend(self.blind.list());
+                self.listeners.note(inventory);
+            }
             Observation::Frame(_) => self.frames.beat(),
             _ => {}
         }

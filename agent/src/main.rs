@@ -4,6 +4,7 @@ mod app;
 mod check;
 mod config;
 mod intake;
+mod listeners;
 mod observe;
 mod own;
 mod recent;
@@ -198,7 +199,7 @@ async fn check(config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let settings = settings(config, None)?;
     let host = name(&settings)?;
     let seen = observe::observe(&settings, &host).await?;
-    let check = Check::of(host, &seen, &settings.probes)?;
+    let check = Check::of(host, &seen, &settings.probes, &settings.scrapes)?;
     print(&match json {
         true => format!("{:#}\n", check.document()),
         false => check.text(),

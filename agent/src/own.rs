@@ -1,4 +1,4 @@
-//! What the agent says of its own room: records dropped, bytes waiting; and what probes found.
+//! What the agent says of its own room: records dropped, bytes waiting; what probes found; and what was received.
 //! More columns of the host's frames.
 
 use std::sync::Arc;
@@ -6,15 +6,25 @@ use std::sync::Arc;
 use firstlook_model::signal::{SERIES_LIMIT, names};
 use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Unit, UnitState};
 use firstlook_sources_probes::{Board, Units};
+use firstlook_sources_receivers::{Columns, Shelves};
 
 /// Widens frames. The widened schema is made once per schema.
 pub struct OwnSeries {
     agent: ComponentId,
     probes: Board,
     units: Units,
-    /// The schema that came last, and its wider one.
-    last: Option<(Arc<Schema>, Arc<Schema>)>,
+    received: Shelves,
+    last: Option<Widened>,
     dropped: u64,
+}
+
+/// What came last, and what became of it.
+struct Widened {
+    schema: Arc<Schema>,
+    received: Arc<[Series]>,
+    wider: Arc<Schema>,
+    /// Whether there was room for what was received.
+    takes_received: bool,
 }
 
 impl OwnSeries {
@@ -24,9 +34,16 @@ impl OwnSeries {
             agent: ComponentId::agent(host.clone()),
             probes,
             units,
+            received: Shelves::default(),
             last: None,
             dropped: 0,
         }
+    }
+
+    /// With what is received there.
+    pub fn with_received(mut self, received: Shelves) -> Self {
+        self.received = received;
+        self
     }
 
     /// Counts what was lost, whoever lost it.
@@ -39,28 +56,49 @@ impl OwnSeries {
         self.units.take(states);
     }
 
-    /// Adds the two samples and the results of probes to a frame. One that is full already stays as it is.
+    /// Adds the two samples, the results of probes and what was received to a frame. One that is full already stays as
+    /// it is; one that has no room for what was received goes without.
     pub fn widen(&mut self, mut frame: Frame, journal_bytes: u64) -> Frame {
+        let received = self.received.take();
         if frame.schema.series().len() + 2 + self.probes.series().len() > SERIES_LIMIT {
             return frame;
         }
-        let wider = match &self.last {
-            Some((narrow, wider)) if Arc::ptr_eq(narrow, &frame.schema) => Arc::clone(wider),
-            _ => {
-                let wider = Arc::new(self.wider(&frame.schema));
-                self.last = Some((frame.schema, Arc::clone(&wider)));
-                wider
-            }
+        let same = |last: &&Widened| {
+            Arc::ptr_eq(&last.schema, &frame.schema)
+                && Arc::ptr_eq(&last.received, &received.series)
+        };
+        let (wider, takes_received) = match self.last.as_ref().filter(same) {
+            Some(last) => (Arc::clone(&last.wider), last.takes_received),
+            None => self.widen_schema(frame.schema, &received),
         };
         frame.schema = wider;
         frame
             .values
             .extend([self.dropped as f64, journal_bytes as f64]);
         frame.values.extend(self.probes.take());
+        if takes_received {
+            frame.values.extend(received.values);
+        }
         frame
     }
 
-    fn wider(&self, schema: &Schema) -> Schema {
+    fn widen_schema(&mut self, schema: Arc<Schema>, received: &Columns) -> (Arc<Schema>, bool) {
+        let mut series = self.wider(&schema);
+        let takes_received = series.len() + received.series.len() <= SERIES_LIMIT;
+        if takes_received {
+            series.extend_from_slice(&received.series);
+        }
+        let wider = Arc::new(Schema::new(series));
+        self.last = Some(Widened {
+            schema,
+            received: Arc::clone(&received.series),
+            wider: Arc::clone(&wider),
+            takes_received,
+        });
+        (wider, takes_received)
+    }
+
+    fn wider(&self, schema: &Schema) -> Vec<Series> {
         let own = |signal: &str, unit, kind| Series {
             component: self.agent.clone(),
             signal: signal.to_owned(),
@@ -75,7 +113,7 @@ impl OwnSeries {
             SignalKind::Gauge,
         ));
         series.extend_from_slice(self.probes.series());
-        Schema::new(series)
+        series
     }
 }
 
@@ -124,5 +162,43 @@ mod tests {
         assert_eq!(wider.schema.series()[2].signal, "probe.p.up");
         assert_eq!(wider.values.len(), wider.schema.series().len());
         assert!(wider.values[2..].iter().all(|v| v.is_nan()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_received_comes_along_and_a_change_of_it_is_a_new_schema() {
+        let host = HostId::new("h1").unwrap();
+        let received = Shelves::default();
+        let text = "[[scrape]]\nurl = \"http://127.0.0.1:1\"\ninterval_s = 1";
+        let config: crate::config::Config = toml::from_str(text).unwrap();
+        let mut own = OwnSeries::new(&host, Board::new(&[], &host), Units::default())
+            .with_received(received.clone());
+        let schema = Arc::new(Schema::new(Vec::new()));
+        let frame = || Frame {
+            schema: Arc::clone(&schema),
+            time: Timestamp::default(),
+            values: Vec::new(),
+        };
+        let before = own.widen(frame(), 7);
+        assert_eq!(before.values.len(), 2);
+        let stop = tokio_util::sync::CancellationToken::new();
+        let owner: firstlook_sources_receivers::Owner = Arc::new(|_| None);
+        let run =
+            firstlook_sources_receivers::run(config.scrapes, host, owner, received, stop.clone());
+        let seen = async {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                let wide = own.widen(frame(), 7);
+                assert_eq!(wide.values.len(), wide.schema.series().len());
+                if wide.values.len() > 2 {
+                    stop.cancel();
+                    return wide;
+                }
+            }
+        };
+        let (ended, after) = tokio::join!(run, seen);
+        ended.unwrap();
+        assert_ne!(after.schema.id(), before.schema.id());
+        let signal = &after.schema.series()[2].signal;
+        assert_eq!(signal, "scrape.up{url=\"http://127.0.0.1:1/metrics\"}");
     }
 }

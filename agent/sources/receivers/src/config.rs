@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scrape {
-    /// As `http://127.0.0.1:9100/metrics`: an address or `localhost`, no other name. No two of one address and port and
+    /// Where it is, as `http://127.0.0.1:9100/metrics`: an address or `localhost`, no other name. No two of one address, port and
     /// path.
     pub url: Endpoint,
     /// Time between two scrapes, in seconds: 1 to 3600. Default 10.
