@@ -13,6 +13,7 @@ mod join;
 mod names;
 mod path;
 mod probes;
+mod received;
 mod restarts;
 mod revocation;
 mod session;

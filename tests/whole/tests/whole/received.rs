@@ -1,0 +1,102 @@
+//! What programs tell of themselves: from an endpoint to what a responder is shown.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{JoinHandle, spawn};
+
+use firstlook_whole::{Host, House, until};
+use serde_json::Value;
+
+const SHOP: &str = "service:h1/shop.service";
+/// Told for the number of orders by an endpoint that is to end.
+const OVER: u64 = u64::MAX;
+
+/// A program that counts its orders.
+struct Shop {
+    address: SocketAddr,
+    orders: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let orders = Arc::new(AtomicU64::new(7));
+        let told = Arc::clone(&orders);
+        let thread = spawn(move || serve(&listener, &told));
+        Self {
+            address,
+            orders,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.orders.store(OVER, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(listener: &TcpListener, orders: &AtomicU64) {
+    for peer in listener.incoming() {
+        let orders = orders.load(Ordering::SeqCst);
+        if orders == OVER {
+            return;
+        }
+        let Ok(mut peer) = peer else { continue };
+        let mut request = [0; 1024];
+        // A peer that has gone needs no answer.
+        if matches!(peer.read(&mut request), Ok(1..)) {
+            let text = format!(
+                "# TYPE shop_orders_total counter\n\
+                 shop_orders_total{{paid=\"yes\",kind=\"new\"}} {orders}\n\
+                 this is no sample\n"
+            );
+            let length = text.len();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}");
+            let _ = peer.write_all(answer.as_bytes());
+        }
+    }
+}
+
+/// The values of a series, oldest first.
+fn values(house: &House, signal: &str) -> Vec<f64> {
+    let shown = house.ask(&["metrics", SHOP, signal, "--json"]);
+    let document: Value = serde_json::from_str(&shown.out).unwrap_or_default();
+    let points = document["series"][0]["points"].as_array();
+    let values = points.into_iter().flatten();
+    values.filter_map(|point| point[1].as_f64()).collect()
+}
+
+#[test]
+fn what_an_endpoint_tells_is_shown_under_its_service() {
+    let (house, shop) = (House::open(), Shop::open());
+    let mut host = Host::join(&house, "h1");
+    let url = format!("http://{}/metrics", shop.address);
+    host.configure(&format!(
+        "[[scrape]]\nurl = \"{url}\"\nservice = \"shop.service\"\ninterval_s = 1\n"
+    ));
+    let orders = "shop_orders_total{kind=\"new\",paid=\"yes\"}";
+    until("the first orders", || {
+        values(&house, orders).contains(&7.0).then_some(())
+    });
+    shop.orders.store(9, Ordering::SeqCst);
+    until("more orders", || {
+        values(&house, orders).ends_with(&[9.0]).then_some(())
+    });
+    let own = |name: &str| values(&house, &format!("scrape.{name}{{url=\"{url}\"}}"));
+    assert_eq!(own("up").last(), Some(&1.0));
+    let refused = own("refused_lines_total");
+    assert!(
+        refused.last().is_some_and(|lines| *lines >= 2.0),
+        "{refused:?}"
+    );
+}
