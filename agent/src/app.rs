@@ -166,13 +166,15 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         }
     });
 
-    let (scrapes, about) = (config.scrapes.clone(), host_id.clone());
+    let (scrapes, statsd) = (config.scrapes.clone(), config.statsd.clone());
+    let about = host_id.clone();
     let owner: Owner = Arc::new(move |address| listeners.owner(address));
     let scrapes_stop = stop.clone();
     supervisor.spawn("receivers", async move {
         while !scrapes_stop.is_cancelled() {
             let run = firstlook_sources_receivers::run(
                 scrapes.clone(),
+                statsd.clone(),
                 about.clone(),
                 Arc::clone(&owner),
                 received.clone(),

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Context;
 use firstlook_model::{ComponentKind, HostId};
 use firstlook_sources_probes::Probe;
-use firstlook_sources_receivers::Scrape;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::VERSION;
-use crate::listeners::Listeners;
+use crate::config::Config;
 use crate::observe::{Seen, samples};
+use crate::received::Received;
 
 /// Version of the document's form.
 const FORM: u32 = 1;
@@ -68,16 +68,6 @@ struct Declared {
     interval_s: u64,
 }
 
-/// An endpoint that is declared; it is not asked either.
-#[derive(Serialize)]
-struct Scraped {
-    url: String,
-    /// The service that it is said to be about, or that listens there; else the host.
-    about: String,
-    interval_s: u64,
-    series_budget: usize,
-}
-
 /// What `check` found.
 pub struct Check {
     host: HostId,
@@ -86,7 +76,7 @@ pub struct Check {
     blind: Vec<Blind>,
     rights: Vec<Right>,
     probes: Vec<Declared>,
-    scrapes: Vec<Scraped>,
+    received: Received,
 }
 
 impl Check {
@@ -94,12 +84,7 @@ impl Check {
     ///
     /// # Errors
     /// When the agent's own rights cannot be read.
-    pub fn of(
-        host: HostId,
-        seen: &Seen,
-        probes: &[Probe],
-        scrapes: &[Scrape],
-    ) -> anyhow::Result<Self> {
+    pub fn of(host: HostId, seen: &Seen, settings: &Config) -> anyhow::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status")
             .context("the agent's own rights cannot be read")?;
         let effective = effective(&status).context("/proc/self/status names no capabilities")?;
@@ -118,21 +103,9 @@ impl Check {
             about: probe.component(&host).label(),
             interval_s: probe.interval_s,
         };
-        let listeners = Listeners::default();
-        seen.inventory.iter().for_each(|i| listeners.note(i));
-        let scraped = |scrape: &Scrape| {
-            let owner = || listeners.owner(scrape.url.address());
-            let about = scrape.named(&host).or_else(owner);
-            Scraped {
-                url: scrape.url.to_string(),
-                about: about.map_or_else(|| host.to_string(), |component| component.label()),
-                interval_s: scrape.interval_s,
-                series_budget: scrape.series_budget,
-            }
-        };
         Ok(Self {
-            scrapes: scrapes.iter().map(scraped).collect(),
-            probes: probes.iter().map(declared).collect(),
+            received: Received::declared(&host, seen.inventory.as_ref(), settings),
+            probes: settings.probes.iter().map(declared).collect(),
             host,
             sees: sees(seen),
             blind: blind.collect(),
@@ -157,7 +130,7 @@ impl Check {
             "cannot_see": self.blind,
             "rights": self.rights,
             "probes": self.probes,
-            "scrapes": self.scrapes,
+            "received": self.received,
         })
     }
 
@@ -192,15 +165,11 @@ impl Check {
             );
             text.push_str(&wrapped(&line, 2, 4));
         }
-        if !self.scrapes.is_empty() {
-            text.push_str("\nSCRAPED, DECLARED\n");
+        let received = self.received.lines();
+        if !received.is_empty() {
+            text.push_str("\nRECEIVED, DECLARED\n");
         }
-        for scrape in &self.scrapes {
-            let (url, about, budget) = (&scrape.url, &scrape.about, scrape.series_budget);
-            let line = format!(
-                "{url}, every {} s, at most {budget} series, about {about}",
-                scrape.interval_s
-            );
+        for line in received {
             text.push_str(&wrapped(&line, 2, 4));
         }
         text.push_str("\nRIGHTS\n");
@@ -326,10 +295,12 @@ mod tests {
             blind: blind.iter().map(|line| (*line).to_owned()).collect(),
             ..Seen::default()
         };
-        let probe = "name = \"front\"\nservice = \"web.service\"\ntcp = { address = \"[::1]:80\" }";
-        let probes = [toml::from_str(probe).unwrap()];
-        let scrapes = [toml::from_str("url = \"http://[::1]:9100\"").unwrap()];
-        Check::of(HostId::new("h1").unwrap(), &seen, &probes, &scrapes).unwrap()
+        let settings = "\
+            [[probe]]\nname = \"front\"\nservice = \"web.service\"\ntcp = { address = \"[::1]:80\" }\n\
+            [[scrape]]\nurl = \"http://[::1]:9100\"\n\
+            [statsd]\nservice = \"web.service\"\n";
+        let settings = toml::from_str(settings).unwrap();
+        Check::of(HostId::new("h1").unwrap(), &seen, &settings).unwrap()
     }
 
     #[test]
@@ -381,11 +352,17 @@ mod tests {
     }
 
     #[test]
-    fn declared_endpoints_are_listed() {
+    fn what_is_to_be_received_is_listed() {
         let check = check(&[]);
-        let line = "  http://[::1]:9100/metrics, every 10 s, at most 500 series, about h1\n";
-        assert!(check.text().contains(line), "{}", check.text());
-        assert_eq!(check.document()["scrapes"][0]["about"], "h1");
+        for line in [
+            "  scrape http://[::1]:9100/metrics, every 10 s, at most 500 series, about h1\n",
+            "  statsd udp 127.0.0.1:8125, at most 500 series, about h1/web.service\n",
+        ] {
+            assert!(check.text().contains(line), "{}", check.text());
+        }
+        let received = &check.document()["received"];
+        assert_eq!(received["scrapes"][0]["about"], "h1");
+        assert_eq!(received["statsd"]["listen"], "127.0.0.1:8125");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use firstlook_pipeline::{LineBudget, Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use firstlook_sources_probes::Probe;
-use firstlook_sources_receivers::Scrape;
+use firstlook_sources_receivers::{Scrape, Statsd};
 use serde::Deserialize;
 
 /// Read when no file is named, if it is there.
@@ -41,6 +41,8 @@ pub struct Config {
     /// Endpoints whose metrics come along, as Prometheus reads them (`docs/receivers.md`). Default none.
     #[serde(rename = "scrape")]
     pub scrapes: Vec<Scrape>,
+    /// Takes what programs send in StatsD's form (`docs/receivers.md`). Default: nothing is taken.
+    pub statsd: Option<Statsd>,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -142,6 +144,7 @@ impl Default for Config {
             redact: Vec::new(),
             probes: Vec::new(),
             scrapes: Vec::new(),
+            statsd: None,
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -227,7 +230,7 @@ impl Config {
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
         firstlook_sources_probes::check(&self.probes)?;
-        firstlook_sources_receivers::check(&self.scrapes)?;
+        firstlook_sources_receivers::check(&self.scrapes, self.statsd.as_ref())?;
         for path in self
             .watch
             .config_paths
@@ -306,6 +309,7 @@ mod tests {
             ("[[redact]]\nname = \"mine\"\npattern = \"x*\"", "mine"),
             ("[[probe]]\nname = \"front\"", "exactly one of"),
             ("[[scrape]]\nurl = \"https://a\"", "URL"),
+            ("[statsd]\nseries_budget = 0", "series_budget"),
             (
                 "[[scrape]]\nurl = \"http://[::1]:1\"\ninterval_s = 0",
                 "interval_s",

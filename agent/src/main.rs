@@ -7,6 +7,7 @@ mod intake;
 mod listeners;
 mod observe;
 mod own;
+mod received;
 mod recent;
 mod requests;
 mod spool;
@@ -199,7 +200,7 @@ async fn check(config: Option<PathBuf>, json: bool) -> anyhow::Result<()> {
     let settings = settings(config, None)?;
     let host = name(&settings)?;
     let seen = observe::observe(&settings, &host).await?;
-    let check = Check::of(host, &seen, &settings.probes, &settings.scrapes)?;
+    let check = Check::of(host, &seen, &settings)?;
     print(&match json {
         true => format!("{:#}\n", check.document()),
         false => check.text(),

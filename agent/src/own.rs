@@ -182,8 +182,14 @@ mod tests {
         assert_eq!(before.values.len(), 2);
         let stop = tokio_util::sync::CancellationToken::new();
         let owner: firstlook_sources_receivers::Owner = Arc::new(|_| None);
-        let run =
-            firstlook_sources_receivers::run(config.scrapes, host, owner, received, stop.clone());
+        let run = firstlook_sources_receivers::run(
+            config.scrapes,
+            None,
+            host,
+            owner,
+            received,
+            stop.clone(),
+        );
         let seen = async {
             loop {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -7,11 +7,14 @@ use firstlook_model::{ComponentId, ComponentKind, HostId};
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
+use crate::statsd::Statsd;
 
 /// Most endpoints of one agent: each is a task.
 pub const ENDPOINTS_LIMIT: usize = 16;
 /// Most series of all parts together: they are columns of each frame of the host.
 pub const SERIES_BUDGET_LIMIT: usize = 4_000;
+/// Most series of one of them.
+const PART_BUDGET_LIMIT: usize = 2_000;
 /// Longest an endpoint may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -28,7 +31,7 @@ pub struct Scrape {
     /// Unit that the numbers are about, as `nginx.service`. Default: the one that listens there, where that is on this
     /// host and known, else the host itself.
     pub service: Option<String>,
-    /// Most series kept of it: 1 to 4000, and 4000 for all together. Default 500.
+    /// Most series kept of it: 1 to 2000, and 4000 for all together. Default 500.
     #[serde(default = "series_budget")]
     pub series_budget: usize,
 }
@@ -61,13 +64,16 @@ pub enum Fault {
         /// The key, and what it allows.
         wrong: &'static str,
     },
+    /// A value of `[statsd]` outside its range.
+    #[error("statsd: {0}")]
+    Statsd(&'static str),
 }
 
-/// Checks a whole list.
+/// Checks all that is to be received.
 ///
 /// # Errors
 /// The first fault found.
-pub fn check(scrapes: &[Scrape]) -> Result<(), Fault> {
+pub fn check(scrapes: &[Scrape], statsd: Option<&Statsd>) -> Result<(), Fault> {
     if scrapes.len() > ENDPOINTS_LIMIT {
         return Err(Fault::TooMany(scrapes.len()));
     }
@@ -81,8 +87,15 @@ pub fn check(scrapes: &[Scrape]) -> Result<(), Fault> {
             return Err(Fault::Twice(url));
         }
     }
-    let budgets = scrapes.iter().map(|scrape| scrape.series_budget).sum();
-    match budgets {
+    if let Some(statsd) = statsd {
+        let wrong = limits(statsd.series_budget, statsd.service.as_deref());
+        let no_port = (statsd.listen.port() == 0).then_some("listen: a port is needed");
+        wrong
+            .or(no_port)
+            .map_or(Ok(()), |w| Err(Fault::Statsd(w)))?;
+    }
+    let scraped: usize = scrapes.iter().map(|scrape| scrape.series_budget).sum();
+    match scraped + statsd.map_or(0, |statsd| statsd.series_budget) {
         0..=SERIES_BUDGET_LIMIT => Ok(()),
         over => Err(Fault::Budgets(over)),
     }
@@ -109,37 +122,42 @@ impl Scrape {
         if !(1..=3600).contains(&self.interval_s) {
             return Some("interval_s: 1 to 3600 is allowed");
         }
-        if !(1..=SERIES_BUDGET_LIMIT).contains(&self.series_budget) {
-            return Some("series_budget: 1 to 4000 is allowed");
-        }
-        let name = self.service.as_deref();
-        let no_unit =
-            |name: &str| name.is_empty() || name.len() > 255 || name.chars().any(char::is_control);
-        name.is_some_and(no_unit)
-            .then_some("service: the name of a unit is needed")
+        limits(self.series_budget, self.service.as_deref())
     }
+}
+
+fn limits(series_budget: usize, service: Option<&str>) -> Option<&'static str> {
+    if !(1..=PART_BUDGET_LIMIT).contains(&series_budget) {
+        return Some("series_budget: 1 to 2000 is allowed");
+    }
+    let no_unit =
+        |name: &str| name.is_empty() || name.len() > 255 || name.chars().any(char::is_control);
+    service
+        .is_some_and(no_unit)
+        .then_some("service: the name of a unit is needed")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scrapes(text: &str) -> Result<Vec<Scrape>, toml::de::Error> {
-        #[derive(Deserialize)]
-        struct File {
-            scrape: Vec<Scrape>,
-        }
-        toml::from_str(text).map(|file: File| file.scrape)
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        scrape: Vec<Scrape>,
+        statsd: Option<Statsd>,
     }
 
     fn with(line: &str) -> Result<(), Fault> {
         let text = format!("[[scrape]]\nurl = \"http://[::1]:1\"\n{line}");
-        check(&scrapes(&text).unwrap())
+        let file: File = toml::from_str(&text).unwrap();
+        check(&file.scrape, file.statsd.as_ref())
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(with("interval_s = 5\nservice = \"a.service\""), Ok(()));
+        assert_eq!(with("[statsd]"), Ok(()));
         for (line, named) in [
             ("interval_s = 0", "interval_s"),
             ("interval_s = 3601", "interval_s"),
@@ -148,26 +166,40 @@ mod tests {
             ("service = \"a\\nb\"", "service"),
             ("[[scrape]]\nurl = \"http://[::1]:1/metrics\"", "twice"),
             (
-                "series_budget = 4000\n[[scrape]]\nurl = \"http://[::1]:2\"",
+                "series_budget = 2000\n[[scrape]]\nurl = \"http://[::1]:2\"\nseries_budget = 2000\n\
+                 [[scrape]]\nurl = \"http://[::1]:3\"",
                 "4500",
             ),
+            (
+                "series_budget = 2000\n[[scrape]]\nurl = \"http://[::1]:2\"\nseries_budget = 1800\n[statsd]",
+                "4300",
+            ),
+            ("series_budget = 2001", "series_budget"),
+            ("[statsd]\nseries_budget = 0", "statsd: series_budget"),
+            ("[statsd]\nservice = \"\"", "statsd: service"),
+            ("[statsd]\nlisten = \"127.0.0.1:0\"", "statsd: listen"),
         ] {
             let error = with(line).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
-        let one = scrapes("[[scrape]]\nurl = \"http://[::1]:1\"").unwrap();
-        assert_eq!(check(&vec![one[0].clone(); 17]), Err(Fault::TooMany(17)));
-        assert!(scrapes("[[scrape]]\nurl = \"http://[::1]:1\"\nlabels = 1").is_err());
+        let one: Scrape = toml::from_str("url = \"http://[::1]:1\"").unwrap();
+        assert_eq!(check(&vec![one; 17], None), Err(Fault::TooMany(17)));
+        assert!(toml::from_str::<Scrape>("url = \"http://[::1]:1\"\nlabels = 1").is_err());
     }
 
     #[test]
-    fn the_example_of_the_documentation_is_valid() {
+    fn the_example_of_the_documentation_is_valid_and_gives_the_defaults() {
         let page = include_str!("../../../../docs/receivers.md");
         let (_, rest) = page.split_once("```toml\n").unwrap();
         let (example, _) = rest.split_once("```").unwrap();
-        let scrapes = scrapes(example).unwrap();
-        assert_eq!(check(&scrapes), Ok(()));
-        assert_eq!(scrapes[0].series_budget, series_budget());
-        assert_eq!(scrapes[0].interval_s, interval_s());
+        let file: File = toml::from_str(example).unwrap();
+        assert_eq!(check(&file.scrape, file.statsd.as_ref()), Ok(()));
+        assert_eq!(file.scrape[0].series_budget, series_budget());
+        assert_eq!(file.scrape[0].interval_s, interval_s());
+        let shown = Statsd {
+            service: None,
+            ..file.statsd.unwrap()
+        };
+        assert_eq!(shown, Statsd::default());
     }
 }

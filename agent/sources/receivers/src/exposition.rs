@@ -178,8 +178,11 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == ':'
 }
 
+/// Names and values as they stand on the line.
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
 /// Labels up to `}`, and what follows it. Values stay escaped.
-fn labels(mut rest: &str) -> Result<(Vec<(&str, &str)>, &str), Refused> {
+fn labels(mut rest: &str) -> Result<(Labels<'_>, &str), Refused> {
     let mut labels = Vec::new();
     loop {
         rest = rest.trim_start_matches([' ', '\t']);
@@ -243,7 +246,7 @@ fn value(rest: &str) -> Result<f64, Refused> {
     Ok(if value.is_finite() { value } else { f64::NAN })
 }
 
-fn signal(name: &str, mut labels: Vec<(&str, &str)>) -> Result<String, Refused> {
+fn signal(name: &str, mut labels: Labels<'_>) -> Result<String, Refused> {
     labels.sort_unstable();
     if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err(Refused);

@@ -10,8 +10,10 @@ mod exposition;
 mod run;
 mod scrape;
 mod shelf;
+mod statsd;
 
 pub use config::{ENDPOINTS_LIMIT, Fault, SERIES_BUDGET_LIMIT, Scrape, check};
 pub use endpoint::{Endpoint, NoEndpoint};
-pub use run::{Owner, ScrapeEnded, run};
+pub use run::{Owner, ReceiverEnded, run};
 pub use shelf::{Columns, Shelves};
+pub use statsd::Statsd;

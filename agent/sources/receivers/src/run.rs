@@ -1,4 +1,4 @@
-//! All endpoints as one task that ends together.
+//! All receivers as one task that ends together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,27 +13,29 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Scrape;
 use crate::scrape::{OWN_SERIES, scrape};
 use crate::shelf::Shelves;
+use crate::statsd::{self, Statsd};
 
 /// Who listens at an address of this host; `None` where that is not known, or not on this host.
 pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
 
-/// The task of an endpoint ended by itself, which is a fault of ours.
+/// A receiver ended by itself, which is a fault of ours.
 #[derive(Debug, thiserror::Error)]
-#[error("the scraping of an endpoint ended by itself")]
-pub struct ScrapeEnded(#[from] tokio::task::JoinError);
+#[error("a receiver ended by itself")]
+pub struct ReceiverEnded(#[from] tokio::task::JoinError);
 
-/// Scrapes until `stop`; without endpoints it only waits. Samples go onto `shelves`, which are
+/// Receives until `stop`; with nothing to receive it only waits. Samples go onto `shelves`, which are
 /// cleared first, under who `owner` says listens there.
 ///
 /// # Errors
-/// When the task of an endpoint ended by itself. Starting again can help.
+/// When a receiver ended by itself. Starting again can help.
 pub async fn run(
     scrapes: Vec<Scrape>,
+    statsd: Option<Statsd>,
     host: HostId,
     owner: Owner,
     shelves: Shelves,
     stop: CancellationToken,
-) -> Result<(), ScrapeEnded> {
+) -> Result<(), ReceiverEnded> {
     shelves.clear();
     let mut tasks = JoinSet::new();
     for endpoint in scrapes {
@@ -56,10 +58,15 @@ pub async fn run(
             }
         });
     }
+    if let Some(statsd) = statsd {
+        let room = statsd.series_budget + statsd::OWN_SERIES;
+        let place = shelves.add(statsd.about(&host), room);
+        tasks.spawn(statsd::receive(statsd, shelves.clone(), place));
+    }
     // Tasks have no end of their own; dropping the set ends them, and a scrape leaves nothing half done.
     tokio::select! {
         () = stop.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => ended.map_err(ScrapeEnded::from),
+        Some(ended) = tasks.join_next() => ended.map_err(ReceiverEnded::from),
     }
 }
 

@@ -1,0 +1,82 @@
+//! What is declared to be received, for `check`: nothing is asked and nothing listens.
+
+use firstlook_model::{HostId, Inventory};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::listeners::Listeners;
+
+/// All of it.
+#[derive(Serialize)]
+pub struct Received {
+    scrapes: Vec<Endpoint>,
+    statsd: Option<Port>,
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    url: String,
+    /// The service that it is said to be about, or that listens there; else the host.
+    about: String,
+    interval_s: u64,
+    series_budget: usize,
+}
+
+#[derive(Serialize)]
+struct Port {
+    listen: String,
+    about: String,
+    series_budget: usize,
+}
+
+impl Received {
+    /// What `settings` declare on `host`, whose inventory says who listens where.
+    pub fn declared(host: &HostId, inventory: Option<&Inventory>, settings: &Config) -> Self {
+        let listeners = Listeners::default();
+        inventory.into_iter().for_each(|i| listeners.note(i));
+        let scrapes = settings.scrapes.iter().map(|scrape| {
+            let owner = || listeners.owner(scrape.url.address());
+            let about = scrape.named(host).or_else(owner);
+            Endpoint {
+                url: scrape.url.to_string(),
+                about: about.map_or_else(|| host.to_string(), |component| component.label()),
+                interval_s: scrape.interval_s,
+                series_budget: scrape.series_budget,
+            }
+        });
+        let statsd = settings.statsd.as_ref().map(|statsd| Port {
+            listen: statsd.listen.to_string(),
+            about: statsd.about(host).label(),
+            series_budget: statsd.series_budget,
+        });
+        Self {
+            scrapes: scrapes.collect(),
+            statsd,
+        }
+    }
+
+    /// For people, one line each. Empty when nothing is declared.
+    pub fn lines(&self) -> Vec<String> {
+        let scrape = |scrape: &Endpoint| {
+            let Endpoint {
+                url,
+                about,
+                interval_s,
+                series_budget,
+            } = scrape;
+            format!(
+                "scrape {url}, every {interval_s} s, at most {series_budget} series, about {about}"
+            )
+        };
+        let statsd = |port: &Port| {
+            let Port {
+                listen,
+                about,
+                series_budget,
+            } = port;
+            format!("statsd udp {listen}, at most {series_budget} series, about {about}")
+        };
+        let scrapes = self.scrapes.iter().map(scrape);
+        scrapes.chain(self.statsd.iter().map(statsd)).collect()
+    }
+}
