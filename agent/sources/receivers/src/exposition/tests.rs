@@ -169,3 +169,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_real_exporter_is_understood_but_for_names_over_the_limit() {
+    let text = include_str!("../../fixtures/node_exporter.txt");
+    let (samples, refused) = read(text);
+    let told = text.lines().filter(|line| !line.starts_with('#')).count();
+    // `node_os_info` and `node_uname_info` say all in labels.
+    assert_eq!((samples.len(), refused), (told - 2, 2));
+    let find = |signal: &str| samples.iter().find(|s| s.signal == signal).unwrap();
+    let idle = find("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"}");
+    assert_eq!(
+        (idle.kind, idle.unit, idle.value),
+        (SignalKind::Counter, Unit::Seconds, 32712.16)
+    );
+    let root = "node_filesystem_avail_bytes{device=\"/dev/vda\",fstype=\"ext4\",mountpoint=\"/\"}";
+    let root = find(root);
+    assert_eq!(
+        (root.kind, root.unit, root.value),
+        (SignalKind::Gauge, Unit::Bytes, 36_580_573_184.0)
+    );
+    assert_eq!(
+        find("go_gc_duration_seconds_count").kind,
+        SignalKind::Counter
+    );
+}
