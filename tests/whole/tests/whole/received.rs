@@ -1,7 +1,7 @@
 //! What programs tell of themselves: from an endpoint to what a responder is shown.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
@@ -99,4 +99,30 @@ fn what_an_endpoint_tells_is_shown_under_its_service() {
         refused.last().is_some_and(|lines| *lines >= 2.0),
         "{refused:?}"
     );
+}
+
+#[test]
+fn what_a_program_sends_is_shown_under_its_service() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // A port that was free a moment ago.
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    host.configure(&format!(
+        "[statsd]\nlisten = \"{port}\"\nservice = \"shop.service\"\n"
+    ));
+    until("a receiver", || {
+        values(&house, "statsd.up").contains(&1.0).then_some(())
+    });
+    let lines = b"orders:3|c|#kind:new\norders:1|c|@0.5|#kind:new\nno line";
+    sender.send_to(lines, port).unwrap();
+    until("orders", || {
+        let orders = values(&house, "orders_total{kind=\"new\"}");
+        orders.contains(&5.0).then_some(())
+    });
+    let refused = values(&house, "statsd.refused_lines_total");
+    assert_eq!(refused.last(), Some(&1.0));
 }
