@@ -113,11 +113,8 @@ fn of_prediction(
         .flat_map(|r| seat.places(*r, known.edge));
     let absent = |place: Place<'_>| {
         let (p, by) = silent(seat.graph, witnesses, prediction, &place, &known.family)?;
-        // What was last measured before the fault could show says nothing of it.
-        if by.last_seen.seconds_from(since) < prediction.lag_s {
-            return None;
-        }
-        let ratio = (1.0 - p * by.coverage) / (1.0 - known.base_rate);
+        let due = due(prediction.lag_s, by.last_seen.seconds_from(since))?;
+        let ratio = (1.0 - p * by.coverage * due) / (1.0 - known.base_rate);
         Some(Absence {
             weight_db: capped(10.0 * ratio.log10()),
             at: label(seat.graph, &place),
@@ -139,6 +136,15 @@ fn of_prediction(
     // One silent place suffices for one absence: the best measured.
     found.truncate(if one_is_enough { 1 } else { found.len() });
     found
+}
+
+/// Share of such faults that would have shown by now: all of them after the time that they may take, before it as
+/// much as has passed. `None`: it was last measured before the fault began.
+fn due(lag_s: f64, measured_s: f64) -> Option<f64> {
+    if measured_s >= lag_s {
+        return Some(1.0);
+    }
+    (measured_s > 0.0).then(|| measured_s / lag_s)
 }
 
 /// P(seen there | fault) and how it was measured, if the place is silent.

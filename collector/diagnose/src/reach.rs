@@ -2,7 +2,8 @@
 //!
 //! A callee's trouble reaches its callers in proportion to the traffic that they send it, over at most
 //! [`HOPS`] hops, several paths combined by noisy-or. A host's trouble is that of everything on it, a
-//! filesystem's that of the services that use it. The other way round nothing is assumed.
+//! filesystem's that of the services that use it. Where nobody saw which of a host's services calls, each of
+//! them may be the caller. The other way round nothing is assumed.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ const MAY_USE: f64 = 0.5;
 /// The same when users are known, and this service is not among them: the list may lack some.
 const UNLISTED_USER: f64 = 0.15;
 
+/// P(a service is the one that calls) where only its host is known to.
+const MAY_CALL: f64 = 0.4;
+
 /// P(hurt) from which a component is likely enough to be hurt to belong to the incident.
 const LIKELY: f64 = 0.1;
 
@@ -40,10 +44,12 @@ impl Reach {
             let mut next: BTreeMap<Node, f64> = BTreeMap::new();
             for (callee, p) in &front {
                 for link in graph.callers(*callee) {
-                    if !hurt.contains_key(&link.caller) {
-                        let passed = p * PASSED_ON * share(graph, link.caller, *callee);
-                        let sum = next.entry(link.caller).or_default();
-                        *sum = either(*sum, passed);
+                    let passed = p * PASSED_ON * share(graph, link.caller, *callee);
+                    let callers = callers(graph, link.caller);
+                    for (caller, calls) in callers.filter(|(caller, _)| !hurt.contains_key(caller))
+                    {
+                        let sum = next.entry(caller).or_default();
+                        *sum = either(*sum, passed * calls);
                     }
                 }
             }
@@ -71,6 +77,17 @@ impl Reach {
     pub fn hurt(&self, node: Node) -> f64 {
         self.hurt.get(&node).copied().unwrap_or(0.0)
     }
+}
+
+/// Who calls where an edge names this caller, with P(it does): itself, and for a host each of its services.
+fn callers<'g>(graph: &'g Graph<'_>, named: Node) -> impl Iterator<Item = (Node, f64)> + 'g {
+    let is_host = graph.kind(named) == ComponentKind::Host;
+    let services = is_host.then(|| {
+        graph
+            .services_beside(named)
+            .map(|service| (service, MAY_CALL))
+    });
+    services.into_iter().flatten().chain([(named, 1.0)])
 }
 
 /// Probability that at least one of two independent things happens.

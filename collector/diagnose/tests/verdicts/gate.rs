@@ -72,3 +72,28 @@ fn what_ended_long_before_is_not_joined() {
     world.sick(DB, "unit.failed", 10.0);
     assert_eq!(symptom_gate(&world.0).len(), 2);
 }
+
+#[test]
+fn a_caller_that_only_its_host_is_known_for_belongs_to_what_hurts_it() {
+    let mut world = faults::world_of("bad deploy");
+    for edge in &mut world.0.edges {
+        if edge.caller == id(LOAD) {
+            (edge.caller, edge.from_caller) = (id("host:load1"), None);
+        }
+    }
+    let began = world.0.symptoms.iter().map(|s| s.onset.from).min().unwrap();
+    let ago_s = world.0.reference_time.seconds_from(began);
+    world
+        .sick(LOAD, "log.new-error", ago_s)
+        .sick(LOAD, "log.errors", ago_s);
+    let groups = symptom_gate(&world.0);
+    assert_eq!(groups.len(), 1, "{groups:#?}");
+    let verdict = diagnose(&Catalogue::builtin(), &world.0, Some(&groups[0].scope()));
+    let first = &verdict.suspects[0];
+    assert_eq!(
+        (&first.component, first.fault.as_str()),
+        (&id(APP1), "bad-deploy")
+    );
+    let blamed = verdict.suspects.iter().filter(|s| s.probability >= 0.5);
+    assert_eq!(blamed.count(), 1, "{}", faults::brief(&verdict));
+}

@@ -40,6 +40,24 @@ fn a_few_errors_alone_are_not_blamed_on_anybody() {
 }
 
 #[test]
+fn errors_of_a_service_that_stays_up_are_no_crash_loop_though_restarts_may_yet_come() {
+    for began_s in [3.0, 6.0, 9.0, 12.0, 30.0] {
+        let mut world = World::lab();
+        world
+            .sick(LOAD, "log.new-error", began_s)
+            .sick(LOAD, "log.errors", began_s);
+        let verdict = world.verdict();
+        let loops = verdict.suspects.iter().find(|s| s.fault == "crash-loop");
+        let p = loops.map_or(0.0, |s| s.probability);
+        assert!(
+            p < 0.5,
+            "{p} after {began_s} s: {}",
+            faults::brief(&verdict)
+        );
+    }
+}
+
+#[test]
 fn two_faults_at_once_are_two_suspects() {
     let mut world = world_of("disk full on the database");
     world
