@@ -15,6 +15,10 @@ use crate::story;
 /// Symptoms last shown longer ago are held only: hosts report every second or two.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
+/// An abstaining verdict that holds for so long replaces one that named somebody: what has come to light speaks
+/// against that one. One that passes is a gap in what was measured.
+const DOUBTED_FOR: Duration = Duration::from_secs(8);
+
 /// Change of a probability from which the verdict says something else.
 const PROBABILITY_STEP: f64 = 0.05;
 
@@ -31,6 +35,8 @@ pub(crate) struct Tracked {
     /// Who the title says leads, and who leads now since when.
     told: Option<Leader>,
     leads: Option<(Leader, Timestamp)>,
+    /// Since when verdicts abstain, though the last one that did not named somebody.
+    doubted: Option<Timestamp>,
     pub updated: Timestamp,
 }
 
@@ -85,6 +91,7 @@ impl Tracked {
             was_shut_out: false,
             told,
             leads,
+            doubted: None,
             updated: now,
         }
     }
@@ -100,6 +107,7 @@ impl Tracked {
             was_shut_out: false,
             told,
             leads,
+            doubted: None,
             updated,
         }
     }
@@ -126,6 +134,7 @@ impl Tracked {
         let changed = if joined || (shown && !self.fades(sight)) {
             self.judge(sighting.verdict)
         } else {
+            self.doubted = None;
             false
         };
         let reason = if joined {
@@ -197,14 +206,19 @@ impl Tracked {
         2 * present < gating.len()
     }
 
-    /// Takes a new verdict, unless it abstains where the last one named somebody. Whether it says
-    /// something else.
+    /// Takes a new verdict; one that abstains where the last one named somebody only when that lasts. Whether it
+    /// says something else.
     fn judge(&mut self, verdict: Verdict) -> bool {
-        if verdict.suspects.is_empty() && !self.incident.verdict.suspects.is_empty() {
-            return false;
-        }
-        let changed = differs(&self.incident.verdict, &verdict);
         let now = verdict.reference_time;
+        if verdict.suspects.is_empty() && !self.incident.verdict.suspects.is_empty() {
+            let since = *self.doubted.get_or_insert(now);
+            if now.since(since) < DOUBTED_FOR {
+                return false;
+            }
+            self.withdraw(now);
+        }
+        self.doubted = None;
+        let changed = differs(&self.incident.verdict, &verdict);
         let leads = leader(&verdict.suspects);
         let since = match &self.leads {
             Some((known, since)) if Some(known) == leads.as_ref() => *since,
@@ -213,6 +227,20 @@ impl Tracked {
         self.leads = leads.map(|leader| (leader, since));
         self.incident.verdict = verdict;
         changed
+    }
+
+    /// Takes back whom the title named.
+    fn withdraw(&mut self, now: Timestamp) {
+        let first = self.incident.verdict.suspects.first();
+        if let Some(suspect) = first.filter(|_| self.told.is_some()) {
+            let suspect = story::of_suspect(suspect);
+            let text = format!("no suspect any more: what was seen since speaks against {suspect}");
+            story::tell(&mut self.incident, now, text);
+        }
+        self.told = None;
+        if let Some(symptom) = story::gravest(&self.incident.symptoms) {
+            self.incident.title = story::of_symptom(symptom);
+        }
     }
 
     /// Says who leads once that has lasted, or at once where nobody was named before and the verdict stands by it.

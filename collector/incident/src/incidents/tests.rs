@@ -308,6 +308,42 @@ fn an_abstaining_verdict_does_not_forget_the_suspect() {
 }
 
 #[test]
+fn a_suspect_that_what_came_to_light_speaks_against_is_taken_back() {
+    let mut desk = Desk::new();
+    let lasting = Symptom {
+        last_seen: at(30),
+        ..failed(APP)
+    };
+    let blamed = Scene::quiet()
+        .group(std::slice::from_ref(&lasting))
+        .suspect(APP, "service-down", 0.95);
+    desk.run(0..3, &blamed);
+    let abstains = Scene::quiet().group(&[lasting]);
+    desk.run(3..11, &abstains);
+    let suspects = |desk: &Desk| desk.incidents.open().next().unwrap().verdict.suspects.len();
+    assert_eq!(suspects(&desk), 1);
+    desk.run(11..12, &blamed);
+    desk.run(12..20, &abstains);
+    assert_eq!(suspects(&desk), 1, "the doubt began anew");
+    let changes = desk.step(20, &abstains);
+    let incident = only(&changes);
+    assert_eq!(incident.verdict.suspects, []);
+    assert_eq!(incident.title, "app2/shop.service: unit.failed seen");
+    assert_eq!(
+        told(incident).last(),
+        Some(
+            &"no suspect any more: what was seen since speaks against service-down of app2/shop.service: in words"
+        )
+    );
+    desk.run(21..25, &blamed);
+    let incident = desk.incidents.open().next().unwrap();
+    assert_eq!(
+        incident.title,
+        "service-down of app2/shop.service: in words"
+    );
+}
+
+#[test]
 fn what_lingers_after_a_repair_does_not_change_the_suspect() {
     let mut desk = Desk::new();
     let all = [failed(APP), lost(EDGE, APP), lost(DB, APP)];
