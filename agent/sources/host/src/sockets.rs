@@ -9,6 +9,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod endings;
+mod glances;
 pub(crate) mod listeners;
 pub(crate) mod message;
 mod nat;
@@ -20,6 +21,7 @@ mod table;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use firstlook_model::{ComponentId, ComponentKind, EdgeObservation, HostId, Listener, Timestamp};
@@ -33,6 +35,7 @@ use crate::services::{Services, SocketTallies, SocketTally};
 use crate::sockstat::PortRange;
 use connections::{Connections, Dump};
 use endings::Endings;
+use glances::Glances;
 use listeners::Listeners;
 use message::{Socket, state};
 use nat::Nat;
@@ -72,6 +75,7 @@ pub(crate) struct SocketSampler {
     connections: Connections,
     endings: Endings,
     endings_missed: bool,
+    glances: Glances,
     owners: Owners,
     spaces: Spaces,
     nat: Nat,
@@ -104,6 +108,7 @@ impl SocketSampler {
             connections: Connections::new(limits.edges),
             endings: Endings::new(limits.endings),
             endings_missed: false,
+            glances: Glances::default(),
             owners: Owners::new(roots.proc.clone()),
             spaces: Spaces::new(roots.proc.clone()),
             nat: Nat::new(roots.net("nf_conntrack")),
@@ -158,7 +163,38 @@ impl SocketSampler {
         };
         let cost = thread_cpu().saturating_sub(began) + std::mem::take(&mut self.cost_elsewhere);
         self.due = monotonic + self.interval(cost);
+        self.glance(monotonic, cost, services);
         edges
+    }
+
+    /// Looks a few times more where calls end that nobody is known to make.
+    fn glance(&mut self, monotonic: Duration, cost: Duration, services: &Services) {
+        let looks = self.glances.looks(cost, monotonic);
+        let wanted = self.connections.uncalled().clone();
+        if wanted.is_empty() || looks == 0 {
+            return;
+        }
+        let mut found = false;
+        for _ in 0..looks {
+            thread::sleep(self.glances.wait());
+            if self.dump(message::CONNECTIONS).is_err() {
+                break;
+            }
+            for socket in &mut self.sockets {
+                self.nat.translate(socket, &self.addresses);
+                let called = (socket.remote.address, socket.remote.port);
+                if let Some(owner) =
+                    by_cgroup(socket, services).filter(|_| wanted.contains(&called))
+                {
+                    self.connections.learn(owner, called, monotonic);
+                    found = true;
+                }
+            }
+            if found {
+                break;
+            }
+        }
+        self.glances.found(found, monotonic);
     }
 
     /// The time to the next dump of connections, after one of this cost.

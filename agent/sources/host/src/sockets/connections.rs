@@ -127,6 +127,8 @@ pub(crate) struct Connections {
     edge_limit: usize,
     beyond: u64,
     unattributed: u64,
+    /// What was called by nobody that is known, in the last report.
+    uncalled: HashSet<(IpAddr, u16)>,
 }
 
 impl Connections {
@@ -138,6 +140,7 @@ impl Connections {
             edge_limit,
             beyond: 0,
             unattributed: 0,
+            uncalled: HashSet::new(),
         }
     }
 
@@ -227,6 +230,7 @@ impl Connections {
     /// Adds the last counts of what ended.
     fn add_ended(&mut self, dump: &Dump<'_>, sums: &mut HashMap<EdgeKey, Sum>) {
         self.unattributed = 0;
+        self.uncalled.clear();
         if dump.ended.is_empty() {
             return;
         }
@@ -252,6 +256,11 @@ impl Connections {
             let key = owner.and_then(|owner| EdgeKey::of(owner, direction, socket));
             let Some(key) = key else {
                 self.unattributed += 1;
+                let called = (socket.remote.address, socket.remote.port);
+                let somebody = known.callers.contains_key(&called) || dump.stays_here(socket);
+                if direction == Direction::Outbound && called.1 != 0 && !somebody {
+                    self.uncalled.insert(called);
+                }
                 continue;
             };
             // Of a connection within the host only an edge that is known is sure to join two services.
@@ -334,6 +343,23 @@ impl Connections {
     /// Edges left out of the last report.
     pub(crate) fn beyond(&self) -> u64 {
         self.beyond
+    }
+
+    /// Addresses and ports that were called by nobody that is known, in the last report.
+    pub(crate) fn uncalled(&self) -> &HashSet<(IpAddr, u16)> {
+        &self.uncalled
+    }
+
+    /// Learns who calls an address and port: connections there that no dump sees are then its own, unless others
+    /// call it too.
+    pub(crate) fn learn(&mut self, owner: Arc<str>, called: (IpAddr, u16), now: Duration) {
+        let key = EdgeKey {
+            owner: Some(owner),
+            direction: Direction::Outbound,
+            remote: called.0,
+            port: called.1,
+        };
+        self.edges.entry(key).or_insert(now);
     }
 
     /// Connections that ended before anybody could tell whose they were, in the last report.

@@ -311,6 +311,28 @@ fn a_connection_no_dump_saw_belongs_to_its_listener_or_to_the_only_caller() {
 }
 
 #[test]
+fn a_caller_that_no_dump_meets_is_asked_for_until_it_is_known() {
+    let mut bench = Bench::new();
+    bench.dump(&[]);
+    bench.ended = vec![outbound(8, bytes(30, 20))];
+    bench.dump(&[]);
+    let called = (
+        outbound(8, bytes(0, 0)).remote.address,
+        outbound(8, bytes(0, 0)).remote.port,
+    );
+    assert_eq!(bench.connections.uncalled(), &HashSet::from([called]));
+    let now = Duration::from_secs(bench.second);
+    bench.connections.learn("app".into(), called, now);
+    bench.ended = vec![outbound(9, bytes(31, 20)), inbound(10, bytes(1, 1))];
+    let edges = bench.dump(&[]);
+    assert!(bench.connections.uncalled().is_empty());
+    let calls = |(key, stats): &(EdgeKey, EdgeStats)| {
+        (key.owner.as_deref() == Some("app")).then_some(stats.bytes_sent)
+    };
+    assert_eq!(edges.iter().find_map(calls), Some(30));
+}
+
+#[test]
 fn a_refused_call_opens_nothing_but_keeps_its_edge() {
     let mut bench = Bench::new();
     bench.dump(&[outbound(1, bytes(1, 1))]);
