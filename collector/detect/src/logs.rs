@@ -2,6 +2,7 @@
 
 mod novelty;
 mod phrases;
+mod sorts;
 mod surge;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +19,8 @@ use crate::own::is_own;
 use crate::words;
 use novelty::Novelty;
 use phrases::{Phrases, grave};
-use surge::{Limits, Surge, Tally};
+use sorts::Sorts;
+use surge::{Limits, Surge, SurgeRun, Tally};
 
 const ERRORS: Limits = Limits {
     least: 5,
@@ -41,6 +43,7 @@ const WELL_SECONDS: i64 = 30;
 struct Log {
     lines: Tally,
     errors: Surge,
+    sorts: Sorts,
     no_space: Surge,
     refused: Surge,
     timeouts: Surge,
@@ -142,6 +145,7 @@ impl Logs {
                 &mut log.timeouts,
             ];
             surges.into_iter().for_each(Surge::stepped);
+            log.sorts.stepped();
             log.novelty.stepped();
         }
     }
@@ -178,6 +182,7 @@ impl Log {
             return 0;
         }
         self.errors.take(at, ERRORS, learning);
+        self.sorts.take(entry, learning);
         let room = self.novelty.take(entry, shape, learning, templates);
         u64::from(!room)
     }
@@ -202,17 +207,10 @@ impl Log {
             ),
             (kinds::LOG_TIMEOUT, &self.timeouts, "lines of timeouts", 0.5),
         ];
-        for (kind, surge, noun, severity) in surges {
-            let Some(run) = surge.live(now) else { continue };
+        let finding = |kind: &'static str, run: &SurgeRun, severity, text, template| {
             let lasting = run.count >= 5 && run.span.length() >= Duration::from_secs(3);
             let gate = may_gate && (lasting || kind == kinds::LOG_NO_SPACE);
-            let text = format!(
-                "{} {noun} in {}, usual {:.1} per minute",
-                run.count,
-                words::span(run.span.length().max(Duration::from_secs(1))),
-                run.usual * 60.0,
-            );
-            found.push(Finding {
+            Finding {
                 component: id.clone(),
                 peer: None,
                 kind,
@@ -221,8 +219,29 @@ impl Log {
                 severity: if gate { severity } else { 0.5 * severity },
                 gate,
                 text,
-                source: Source::Log(None),
-            });
+                source: Source::Log(template),
+            }
+        };
+        for (kind, surge, noun, severity) in surges {
+            let Some(run) = surge.live(now) else { continue };
+            let text = format!("{} {noun} {}", run.count, pace(run));
+            found.push(finding(kind, run, severity, text, None));
+        }
+        let sums = self.errors.live(now).is_some();
+        if let Some(risen) = self.sorts.live(now).filter(|_| !sums) {
+            let (run, sample) = (risen.run, words::clip(risen.sample, 160));
+            let text = format!(
+                "{} error lines of one sort {}: {sample}",
+                run.count,
+                pace(run)
+            );
+            found.push(finding(
+                kinds::LOG_ERRORS,
+                run,
+                0.6,
+                text,
+                Some(risen.template),
+            ));
         }
         if let Some(news) = self.novelty.live(now) {
             found.push(Finding {
@@ -266,4 +285,13 @@ impl Log {
             source: Source::Log(None),
         })
     }
+}
+
+/// How fast they come, and how fast usually.
+fn pace(run: &SurgeRun) -> String {
+    format!(
+        "in {}, usual {:.1} per minute",
+        words::span(run.span.length().max(Duration::from_secs(1))),
+        run.usual * 60.0
+    )
 }
