@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::exposed::{self, Shown};
 use crate::intake::intake;
 use crate::own::OwnSeries;
 use crate::recent::Recent;
@@ -117,6 +118,16 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let board = Board::new(&config.probes, &host_id);
     let units = Units::default();
     let received = Shelves::default();
+    let mut own =
+        OwnSeries::new(&host_id, board.clone(), units.clone()).with_received(received.clone());
+    if let Some(listen) = config.metrics.listen {
+        let shown = Shown::default();
+        own = own.with_shown(shown.clone());
+        supervisor.spawn(
+            "metrics",
+            exposed::serve(listen, shown, Arc::clone(&status), stop.clone()),
+        );
+    }
     let spool = Spool::new(
         pipeline,
         journal.clone(),
@@ -126,7 +137,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
             limit_bytes: budget.budget_bytes / 2,
         },
         recent,
-        OwnSeries::new(&host_id, board.clone(), units.clone()).with_received(received.clone()),
+        own,
         outlet,
         pulse.part("spool", STILL_AFTER),
     );

@@ -1,5 +1,6 @@
 //! The agent's configuration file, in TOML. Every key has a default; an unknown key is an error.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -43,6 +44,8 @@ pub struct Config {
     pub scrapes: Vec<Scrape>,
     /// Takes what programs send in StatsD's form (`docs/receivers.md`). Default: nothing is taken.
     pub statsd: Option<Statsd>,
+    /// Where the agent shows what it samples.
+    pub metrics: MetricsSection,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -124,6 +127,15 @@ pub struct JournalSection {
     pub budget_mib: u64,
 }
 
+/// `[metrics]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Address and port whose `/metrics` tells the last sample as Prometheus reads it, as `127.0.0.1:9442`, to whoever can reach
+    /// it. Default: nothing is shown.
+    pub listen: Option<SocketAddr>,
+}
+
 /// `[snapshot]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,6 +157,7 @@ impl Default for Config {
             probes: Vec::new(),
             scrapes: Vec::new(),
             statsd: None,
+            metrics: MetricsSection::default(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -231,6 +244,8 @@ impl Config {
         Redactor::new(&self.redact_rules()).context("redact")?;
         firstlook_sources_probes::check(&self.probes)?;
         firstlook_sources_receivers::check(&self.scrapes, self.statsd.as_ref())?;
+        let port = self.metrics.listen.map(|listen| listen.port());
+        anyhow::ensure!(port != Some(0), "metrics.listen: a port is needed");
         for path in self
             .watch
             .config_paths
@@ -310,6 +325,8 @@ mod tests {
             ("[[probe]]\nname = \"front\"", "exactly one of"),
             ("[[scrape]]\nurl = \"https://a\"", "URL"),
             ("[statsd]\nseries_budget = 0", "series_budget"),
+            ("[metrics]\nlisten = \"127.0.0.1:0\"", "metrics.listen"),
+            ("[metrics]\nlisten = \"localhost:9442\"", "listen"),
             (
                 "[[scrape]]\nurl = \"http://[::1]:1\"\ninterval_s = 0",
                 "interval_s",

@@ -3,6 +3,7 @@
 mod app;
 mod check;
 mod config;
+mod exposed;
 mod intake;
 mod listeners;
 mod observe;

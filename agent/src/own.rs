@@ -8,12 +8,15 @@ use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Un
 use firstlook_sources_probes::{Board, Units};
 use firstlook_sources_receivers::{Columns, Shelves};
 
+use crate::exposed::Shown;
+
 /// Widens frames. The widened schema is made once per schema.
 pub struct OwnSeries {
     agent: ComponentId,
     probes: Board,
     units: Units,
     received: Shelves,
+    shown: Option<Shown>,
     last: Option<Widened>,
     dropped: u64,
 }
@@ -35,6 +38,7 @@ impl OwnSeries {
             probes,
             units,
             received: Shelves::default(),
+            shown: None,
             last: None,
             dropped: 0,
         }
@@ -43,6 +47,12 @@ impl OwnSeries {
     /// With what is received there.
     pub fn with_received(mut self, received: Shelves) -> Self {
         self.received = received;
+        self
+    }
+
+    /// Shows each frame there, without what was received: whoever told that can be asked for it.
+    pub fn with_shown(mut self, shown: Shown) -> Self {
+        self.shown = Some(shown);
         self
     }
 
@@ -76,6 +86,9 @@ impl OwnSeries {
             .values
             .extend([self.dropped as f64, journal_bytes as f64]);
         frame.values.extend(self.probes.take());
+        if let Some(shown) = &self.shown {
+            shown.put(frame.clone());
+        }
         if takes_received {
             frame.values.extend(received.values);
         }

@@ -1,4 +1,4 @@
-//! What is declared to be received, for `check`: nothing is asked and nothing listens.
+//! What is declared to be received and shown, for `check`: nothing is asked and nothing listens.
 
 use firstlook_model::{HostId, Inventory};
 use serde::Serialize;
@@ -11,6 +11,8 @@ use crate::listeners::Listeners;
 pub struct Received {
     scrapes: Vec<Endpoint>,
     statsd: Option<Port>,
+    /// Where the agent shows what it samples.
+    metrics: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +54,7 @@ impl Received {
         Self {
             scrapes: scrapes.collect(),
             statsd,
+            metrics: settings.metrics.listen.map(|listen| listen.to_string()),
         }
     }
 
@@ -76,7 +79,12 @@ impl Received {
             } = port;
             format!("statsd udp {listen}, at most {series_budget} series, about {about}")
         };
+        let metrics = |listen: &String| format!("metrics shown at http://{listen}/metrics");
         let scrapes = self.scrapes.iter().map(scrape);
-        scrapes.chain(self.statsd.iter().map(statsd)).collect()
+        let statsd = self.statsd.iter().map(statsd);
+        scrapes
+            .chain(statsd)
+            .chain(self.metrics.iter().map(metrics))
+            .collect()
     }
 }

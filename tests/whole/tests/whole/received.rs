@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
@@ -125,4 +126,55 @@ fn what_a_program_sends_is_shown_under_its_service() {
     });
     let refused = values(&house, "statsd.refused_lines_total");
     assert_eq!(refused.last(), Some(&1.0));
+}
+
+/// What an agent answers to `GET /metrics`; none while nobody answers.
+fn scraped(address: SocketAddr) -> Option<String> {
+    let mut peer = TcpStream::connect(address).ok()?;
+    let ask = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    peer.write_all(ask.as_bytes()).ok()?;
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).ok()?;
+    let (head, text) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200 ").then(|| text.to_owned())
+}
+
+#[test]
+fn what_an_agent_samples_is_shown_as_prometheus_reads_it() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    host.configure(&format!(
+        "[metrics]\nlisten = \"{address}\"\n\
+         [[probe]]\nname = \"front\"\ninterval_s = 1\ntcp = {{ address = \"{address}\" }}\n"
+    ));
+    let text = until("a sample with a session and a probe", || {
+        let connected = |text: &String| {
+            text.contains("\nfirstlook_uplink_connected 1\n")
+                && text.contains("firstlook_probe_up{component=\"host:h1\",probe=\"front\"} 1\n")
+        };
+        scraped(address).filter(connected)
+    });
+    assert!(
+        text.contains("\nfirstlook_cpu_idle_seconds_total{component=\"host:h1\"} "),
+        "{text}"
+    );
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Debian's package prometheus is installed; tests/run does so");
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let checked = promtool.wait_with_output().unwrap();
+    let says = String::from_utf8_lossy(&checked.stderr);
+    // 3: it was read, and its names could be better by its author's taste.
+    assert!(matches!(checked.status.code(), Some(0 | 3)), "{says}");
 }
