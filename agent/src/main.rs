@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod exposed;
 mod intake;
+mod lines;
 mod listeners;
 mod observe;
 mod own;

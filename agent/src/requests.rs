@@ -1,19 +1,21 @@
-//! Answering the collector: snapshots, the only thing that it may ask for.
+//! Answering the collector: snapshots, and log lines that the host keeps. Nothing else may be asked for.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firstlook_model::HostId;
 use firstlook_model::snapshot::CHUNK_BYTES;
+use firstlook_model::{HostId, LinesQuestion};
 use firstlook_pipeline::Redactor;
 use firstlook_runtime::clock;
 use firstlook_snapshot::{Redact, Roots, SnapshotLimits, SnapshotRequest, take};
-use firstlook_uplink::{RequestHandler, SnapshotEvent};
+use firstlook_uplink::{LinesEvent, RequestHandler, SnapshotEvent};
 use tokio::sync::mpsc;
 
+use crate::app::events_config;
 use crate::config::Config;
+use crate::lines::KeptLines;
 use crate::recent::Recent;
 
 /// Pieces between the snapshot's thread and the session.
@@ -31,6 +33,7 @@ pub struct Requests {
     work_dir: PathBuf,
     redact: Arc<dyn Redact>,
     recent: Recent,
+    lines: KeptLines,
 }
 
 /// The pipeline's rules, for snapshots.
@@ -70,11 +73,32 @@ impl Requests {
             work_dir: config.state_dir.clone(),
             redact: Arc::new(Rules(Redactor::new(&config.redact_rules())?)),
             recent,
+            lines: KeptLines::new(events_config(config, host), config.redact_rules()),
         })
     }
 }
 
 impl RequestHandler for Requests {
+    fn read_lines(&self, asked: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
+        let (events, receiver) = mpsc::channel(EVENT_CAPACITY);
+        let (lines, failed) = (self.lines.clone(), events.clone());
+        // Reading blocks for some seconds: a thread of its own, which ends when the session stops listening.
+        let thread = std::thread::Builder::new()
+            .name("lines".into())
+            .spawn(move || {
+                let wanted = || !events.is_closed();
+                let mut give = |event| events.blocking_send(event).is_ok();
+                if let Err(why) = lines.read(&asked, &wanted, &mut give) {
+                    tracing::warn!(component = %asked.component, error = why, "lines not read");
+                    let _ = events.blocking_send(LinesEvent::Failed(why));
+                }
+            });
+        if let Err(error) = thread {
+            let _ = failed.try_send(LinesEvent::Failed(error.to_string()));
+        }
+        receiver
+    }
+
     fn take_snapshot(
         &self,
         asked: firstlook_uplink::SnapshotRequest,

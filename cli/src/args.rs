@@ -124,6 +124,9 @@ pub enum Command {
         #[arg(long, short = 'n', default_value_t = 200, value_name = "N",
               value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
+        /// Read again what the component's host itself keeps, sent or not
+        #[arg(long, requires = "about", conflicts_with = "template")]
+        from_host: bool,
         #[command(flatten)]
         span: Span,
     },

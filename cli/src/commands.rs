@@ -75,6 +75,7 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
             severity,
             contains,
             limit,
+            from_host,
             span,
         } => {
             let filter = logs::Filter {
@@ -83,6 +84,7 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
                 severity,
                 contains,
                 limit,
+                from_host,
             };
             logs::run(context, filter, span).await
         }

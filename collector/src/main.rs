@@ -6,6 +6,7 @@ mod bearer;
 mod config;
 mod contacts;
 mod housekeeping;
+mod kept_lines;
 mod ledger;
 mod office;
 mod registry;

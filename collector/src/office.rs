@@ -10,13 +10,16 @@ use firstlook_desk::{
 };
 use firstlook_enrol::token::TOKEN_LIFETIME;
 use firstlook_enrol::{Authority, JoinToken};
-use firstlook_ingest::{Sessions, SnapshotRefused};
+use firstlook_ingest::{AskRefused, Sessions};
 use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
-use firstlook_model::{Change, HostId, Incident, IncidentId, SnapshotId, TimeRange, Timestamp};
-use firstlook_query::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
+use firstlook_model::{
+    Change, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
+};
+use firstlook_query::{HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::kept_lines;
 use crate::ledger::Heard;
 use crate::snapshots::{archive_path, receive, verify};
 
@@ -76,6 +79,13 @@ impl DeskOffice {
             ))),
             None => Err(unknown(host)),
         }
+    }
+}
+
+fn not_asked(refused: AskRefused) -> OfficeError {
+    match refused {
+        AskRefused::NotConnected(_) => OfficeError::Unreachable(refused.to_string()),
+        AskRefused::UnderWay { .. } => OfficeError::Busy(refused.to_string()),
     }
 }
 
@@ -322,10 +332,7 @@ impl Office for DeskOffice {
         let pieces = self
             .sessions
             .take_snapshot(&host, &id, &reason, ARCHIVE_LIMIT_BYTES)
-            .map_err(|refused| match refused {
-                SnapshotRefused::NotConnected(_) => OfficeError::Unreachable(refused.to_string()),
-                SnapshotRefused::UnderWay(_) => OfficeError::Busy(refused.to_string()),
-            })?;
+            .map_err(not_asked)?;
         let received = match receive(pieces, &self.snapshots, &host, &id).await {
             Ok(received) => received,
             Err(error) => {
@@ -350,5 +357,37 @@ impl Office for DeskOffice {
         self.note(&by, "snapshot take", AuditOutcome::Done, id.to_string());
         self.row(stored)
             .ok_or_else(|| OfficeError::Failed("the snapshot has no manifest".into()))
+    }
+
+    async fn read_lines(
+        &self,
+        question: LinesQuestion,
+        by: String,
+    ) -> Result<KeptLines, OfficeError> {
+        let Some(host) = question.component.host_id() else {
+            return Err(OfficeError::NotFound(format!(
+                "{} has no host",
+                question.component
+            )));
+        };
+        self.enrolled(host)?;
+        let pieces = self
+            .sessions
+            .read_lines(host, &question)
+            .map_err(not_asked)?;
+        let kept = kept_lines::receive(pieces, question.limit).await;
+        let LinesQuestion {
+            component, range, ..
+        } = &question;
+        let asked = format!("{component} from {} to {}", range.from, range.to);
+        let (result, detail) = match &kept {
+            Ok(kept) => (
+                AuditOutcome::Done,
+                format!("{asked}: {} lines", kept.entries.len()),
+            ),
+            Err(error) => (AuditOutcome::Failed, format!("{asked}: {error:?}")),
+        };
+        self.note(&by, "logs read from host", result, detail);
+        kept
     }
 }

@@ -59,6 +59,26 @@ fn zoneless_lag(apart: i64) -> Option<i64> {
     possible.then_some(lag)
 }
 
+/// How far the clock of a line's stamp is ahead of UTC, in microseconds, by the time near which the line was written;
+/// `None` where the stamp says itself, or there is none.
+pub fn zone(text: &str, near: Timestamp) -> Option<i64> {
+    let stamp = find::find(text, near)?;
+    let apart = stamp.micros.checked_sub(near.as_micros())?;
+    let zone = (apart + ZONE_STEP_MICROS / 2).div_euclid(ZONE_STEP_MICROS) * ZONE_STEP_MICROS;
+    (stamp.zone == Zone::Unknown && zone.abs() <= ZONE_LIMIT_MICROS).then_some(zone)
+}
+
+/// When a line was written that was kept for however long, by its own stamp; one without a zone has the given one. `near`
+/// gives the year to those that have none.
+pub fn kept(text: &str, near: Timestamp, zone: i64) -> Option<Timestamp> {
+    let stamp = find::find(text, near)?;
+    let ahead = match stamp.zone {
+        Zone::Known(offset_s) => offset_s * 1_000_000,
+        Zone::Unknown => zone,
+    };
+    stamp.micros.checked_sub(ahead).map(Timestamp::from_micros)
+}
+
 fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }

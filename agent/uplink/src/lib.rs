@@ -8,10 +8,11 @@ mod connect;
 mod enrol;
 mod identity;
 mod pin;
+mod requests;
 mod session;
 mod uplink;
 
 pub use enrol::{JoinError, JoinRequest, join};
 pub use identity::{Identity, IdentityError};
-pub use session::{RequestHandler, SnapshotEvent, SnapshotRequest};
+pub use requests::{LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest};
 pub use uplink::{Uplink, UplinkStatus};

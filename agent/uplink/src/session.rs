@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use firstlook_journal::{Journal, JournalError};
-use firstlook_model::{Epoch, Sequence, SnapshotId};
+use firstlook_model::{Epoch, LinesQuestion, Sequence, SnapshotId};
 use firstlook_proto::wire;
 use firstlook_proto::wire::agent_message::Kind as Say;
 use firstlook_proto::wire::collector_message::Kind as Hear;
@@ -15,6 +14,8 @@ use firstlook_runtime::clock;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic::Streaming;
+
+use crate::requests::{self, LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest};
 
 /// Bytes sent and not yet acknowledged before sending pauses.
 const WINDOW_BYTES: usize = 4 * 1024 * 1024;
@@ -29,39 +30,6 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(30);
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
 /// Longest pause that a collector may ask for.
 const PAUSE_LIMIT: Duration = Duration::from_secs(60);
-
-/// A request for a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotRequest {
-    /// Name of the snapshot.
-    pub id: SnapshotId,
-    /// Why, in the requester's words.
-    pub reason: String,
-    /// Largest archive that the collector takes.
-    pub limit_bytes: u64,
-}
-
-/// Progress of a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotEvent {
-    /// Next bytes of the archive.
-    Chunk(Bytes),
-    /// All bytes were given.
-    End {
-        /// Bytes in all.
-        size_bytes: u64,
-        /// SHA-256 of the archive.
-        sha256: Bytes,
-    },
-    /// There is no archive, or no more of it, and why.
-    Failed(String),
-}
-
-/// Answers the collector's requests. Calls must not block.
-pub trait RequestHandler: Send + Sync + 'static {
-    /// Begins a snapshot; its events come on the receiver, the last one being `End` or `Failed`.
-    fn take_snapshot(&self, request: SnapshotRequest) -> mpsc::Receiver<SnapshotEvent>;
-}
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +65,7 @@ pub(crate) struct Session {
     paused_until: Instant,
     pending: VecDeque<wire::AgentMessage>,
     snapshot: Option<(u64, mpsc::Receiver<SnapshotEvent>)>,
+    lines: Option<(u64, mpsc::Receiver<LinesEvent>)>,
 }
 
 impl Session {
@@ -120,6 +89,7 @@ impl Session {
             paused_until: now,
             pending: VecDeque::new(),
             snapshot: None,
+            lines: None,
         }
     }
 
@@ -178,6 +148,7 @@ impl Session {
                 }
                 // Records first: a snapshot's pieces are taken only while nothing else waits.
                 event = next_event(&mut self.snapshot), if idle => self.pass_on(event),
+                event = next_event(&mut self.lines), if idle => self.pass_lines_on(event),
                 () = appended.notified() => self.fill().await?,
                 _ = heartbeat.tick() => {
                     if due() {
@@ -208,6 +179,10 @@ impl Session {
             }
             Some(Hear::TakeSnapshot(ask)) => {
                 self.begin_snapshot(ask);
+                Ok(())
+            }
+            Some(Hear::ReadLines(ask)) => {
+                self.begin_lines(ask);
                 Ok(())
             }
             Some(Hear::Slow(slow)) => {
@@ -330,6 +305,32 @@ impl Session {
         }));
     }
 
+    fn begin_lines(&mut self, ask: wire::ReadLines) {
+        let request = ask.request;
+        let why = match LinesQuestion::try_from(ask) {
+            Ok(question) if self.lines.is_none() => {
+                self.lines = Some((request, self.handler.read_lines(question)));
+                return;
+            }
+            Ok(_) => "other lines are being read".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.say(requests::lines_piece(request, LinesEvent::Failed(why)));
+    }
+
+    fn pass_lines_on(&mut self, event: Option<LinesEvent>) {
+        let Some((request, _)) = &self.lines else {
+            return;
+        };
+        let request = *request;
+        let ended = || LinesEvent::Failed("reading ended without a result".to_owned());
+        let event = event.unwrap_or_else(ended);
+        if !matches!(event, LinesEvent::Lines(_)) {
+            self.lines = None;
+        }
+        self.say(requests::lines_piece(request, event));
+    }
+
     fn say(&mut self, kind: Say) {
         self.pending
             .push_back(wire::AgentMessage { kind: Some(kind) });
@@ -348,11 +349,9 @@ impl Session {
     }
 }
 
-/// The next event of a snapshot under way; never ends where there is none.
-async fn next_event(
-    snapshot: &mut Option<(u64, mpsc::Receiver<SnapshotEvent>)>,
-) -> Option<SnapshotEvent> {
-    match snapshot {
+/// The next event of an answer under way; never ends where there is none.
+async fn next_event<T>(answer: &mut Option<(u64, mpsc::Receiver<T>)>) -> Option<T> {
+    match answer {
         Some((_, receiver)) => receiver.recv().await,
         None => std::future::pending().await,
     }

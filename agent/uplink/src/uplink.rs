@@ -22,7 +22,8 @@ use tonic::transport::Channel;
 use crate::connect;
 use crate::enrol::{JoinError, renew};
 use crate::identity::Identity;
-use crate::session::{RequestHandler, Session, SessionError};
+use crate::requests::RequestHandler;
+use crate::session::{Session, SessionError};
 
 /// Messages between the session and the wire; each is at most about a MiB.
 const OUTGOING_CAPACITY: usize = 2;

@@ -20,6 +20,7 @@ pub struct Filter {
     pub severity: Option<SeverityArg>,
     pub contains: Option<String>,
     pub limit: u32,
+    pub from_host: bool,
 }
 
 pub async fn run(mut context: Context, filter: Filter, span: Span) -> Result<Answer, Failure> {
@@ -40,11 +41,13 @@ pub async fn run(mut context: Context, filter: Filter, span: Span) -> Result<Ans
         severity: severity.into(),
         contains: filter.contains.unwrap_or_default(),
         limit: filter.limit,
+        from_host: filter.from_host,
     };
     let mut stream = context.client.logs(request).await?.into_inner();
-    let (mut lines, mut left_out) = (Vec::new(), 0);
+    let (mut lines, mut left_out, mut notes) = (Vec::new(), 0, Vec::new());
     while let Some(reply) = stream.message().await? {
         left_out += reply.left_out;
+        notes.extend(reply.notes);
         for line in reply.lines {
             lines.push(LogEntry::try_from(line)?);
         }
@@ -53,10 +56,16 @@ pub async fn run(mut context: Context, filter: Filter, span: Span) -> Result<Ans
         let lines: Vec<Value> = lines.iter().map(document).collect();
         json::document(
             "logs",
-            json!({ "range": range, "lines": lines, "left_out": left_out }),
+            json!({
+                "range": range,
+                "lines": lines,
+                "left_out": left_out,
+                "from_host": filter.from_host,
+                "notes": notes,
+            }),
         )?
     } else {
-        screen(&context, &lines, left_out)
+        screen(&context, &lines, left_out, &notes)
     };
     Ok(Answer::done(text))
 }
@@ -82,11 +91,16 @@ fn document(entry: &LogEntry) -> Value {
     })
 }
 
-fn screen(context: &Context, lines: &[LogEntry], left_out: u64) -> String {
-    if lines.is_empty() {
-        return "no lines in this range\n".to_owned();
-    }
+fn screen(context: &Context, lines: &[LogEntry], left_out: u64, notes: &[String]) -> String {
     let mut out = String::new();
+    for note in notes {
+        let note = format!("not all was read: {}", escape(note));
+        out.push_str(&format!("{}\n", context.style.paint(Tone::Unsure, &note)));
+    }
+    if lines.is_empty() {
+        out.push_str("no lines in this range\n");
+        return out;
+    }
     if left_out > 0 {
         let note = "older lines are left out: --limit shows more".to_owned();
         out.push_str(&format!("{}\n", context.style.paint(Tone::Faint, &note)));

@@ -29,6 +29,7 @@ pub async fn run(context: Context, reference: Reference) -> Result<Answer, Failu
                 severity: None,
                 contains: None,
                 limit: 50,
+                from_host: false,
             };
             logs::run(context, filter, span).await
         }

@@ -14,4 +14,4 @@ pub mod sessions;
 pub use counters::IngestCounters;
 pub use ledger::{Incoming, Ledger, LedgerError};
 pub use service::{AgentService, SessionLimits};
-pub use sessions::{Piece, Sessions, SnapshotRefused};
+pub use sessions::{AskRefused, LinesPiece, Piece, Sessions};

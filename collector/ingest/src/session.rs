@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firstlook_model::{Epoch, HostId, Sequence, Timestamp};
+use firstlook_model::{Epoch, HostId, LogBlock, Sequence, Timestamp};
 use firstlook_proto::convert::decode_record;
 use firstlook_proto::wire;
 use firstlook_proto::wire::agent_message::Kind as Said;
 use firstlook_proto::wire::collector_message::Kind as Say;
+use firstlook_proto::wire::lines_piece::Kind as LinesKind;
 use firstlook_proto::wire::snapshot_piece::Kind as PieceKind;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -17,10 +18,12 @@ use crate::counters::IngestCounters;
 use crate::ledger::{Incoming, Ledger};
 use crate::own::stranger;
 use crate::service::{Shared, Showing};
-use crate::sessions::{End, Outgoing, Piece};
+use crate::sessions::{End, LinesPiece, Outgoing, Piece};
 
 /// Longest text of a failure kept from an agent.
 const FAILURE_LIMIT_CHARS: usize = 500;
+/// Most notes kept of an answer with lines.
+const NOTES_LIMIT: usize = 32;
 
 /// Runs a session to its end; the agent learns why by the stream's status.
 pub(crate) async fn run<L: Ledger>(
@@ -149,6 +152,11 @@ impl<L: Ledger> Session<'_, L> {
                 self.pass_on(piece).await;
                 Ok(())
             }
+            Some(Said::Lines(piece)) => {
+                self.contact_now();
+                self.pass_lines_on(piece).await;
+                Ok(())
+            }
             Some(Said::Hello(_)) | None => {
                 IngestCounters::add(&self.shared.counters.refused_messages, 1);
                 Err(Status::invalid_argument(
@@ -214,6 +222,46 @@ impl<L: Ledger> Session<'_, L> {
         let last = !matches!(piece, Piece::Chunk(_));
         if sender.send(piece).await.is_err() || last {
             self.shared.sessions.snapshot_done(self.host, request);
+        }
+    }
+
+    async fn pass_lines_on(&mut self, piece: wire::LinesPiece) {
+        let request = piece.request;
+        let Some(sender) = self.shared.sessions.lines_sender(self.host, request) else {
+            return IngestCounters::add(&self.shared.counters.stray_pieces, 1);
+        };
+        let brief = |text: String| text.chars().take(FAILURE_LIMIT_CHARS).collect();
+        let piece = match piece.kind {
+            Some(LinesKind::Lines(block)) => self.lines_of(block),
+            Some(LinesKind::End(end)) => LinesPiece::End {
+                left_out: end.left_out,
+                notes: end.notes.into_iter().take(NOTES_LIMIT).map(brief).collect(),
+            },
+            Some(LinesKind::Failed(why)) => LinesPiece::Failed(brief(why)),
+            None => LinesPiece::Failed("the agent sent an empty piece".to_owned()),
+        };
+        let last = !matches!(piece, LinesPiece::Lines(_));
+        if sender.send(piece).await.is_err() || last {
+            self.shared.sessions.lines_done(self.host, request);
+        }
+    }
+
+    /// Lines as the agent sent them, if they are lines of its host.
+    fn lines_of(&self, block: wire::LogBlock) -> LinesPiece {
+        let own = |block: &LogBlock| {
+            let mut entries = block.entries.iter();
+            entries.all(|entry| entry.component.host_id() == Some(self.host))
+        };
+        match LogBlock::try_from(block) {
+            Ok(block) if own(&block) => LinesPiece::Lines(block.entries),
+            Ok(_) => {
+                IngestCounters::add(&self.shared.counters.malformed_records, 1);
+                LinesPiece::Failed("the agent sent lines of another host".to_owned())
+            }
+            Err(error) => {
+                IngestCounters::add(&self.shared.counters.malformed_records, 1);
+                LinesPiece::Failed(format!("the agent sent lines that cannot be read: {error}"))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use firstlook_model::{HostId, SnapshotId};
+use firstlook_model::{HostId, LinesQuestion, LogEntry, SnapshotId};
 use firstlook_proto::wire;
 use tokio::sync::{mpsc, watch};
 
@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, watch};
 const PIECE_CAPACITY: usize = 16;
 /// Snapshots under way per host: one, since each reads the whole host.
 const SNAPSHOT_LIMIT: usize = 1;
+/// Readings of lines under way per host: agents do one at a time.
+const LINES_LIMIT: usize = 1;
 
 /// A part of a snapshot's archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +31,36 @@ pub enum Piece {
     Failed(String),
 }
 
-/// Why a snapshot cannot be asked for.
+/// A part of an answer with lines.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinesPiece {
+    /// Next lines; none to say that they are looked for.
+    Lines(Vec<LogEntry>),
+    /// All were sent.
+    End {
+        /// Matching lines that are older and over the limit.
+        left_out: u64,
+        /// What was not read. Hostile: escape when shown.
+        notes: Vec<String>,
+    },
+    /// The agent gave up, and why. Hostile: escape when shown.
+    Failed(String),
+}
+
+/// Why an agent cannot be asked.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SnapshotRefused {
+pub enum AskRefused {
     /// The host's agent has no session now.
     #[error("the agent of {0} is not connected")]
     NotConnected(HostId),
-    /// Another snapshot of the host is under way.
-    #[error("a snapshot of {0} is under way already")]
-    UnderWay(HostId),
+    /// As much of it is under way as may be at once.
+    #[error("{what} of {host} is under way already")]
+    UnderWay {
+        /// What was asked for.
+        what: &'static str,
+        /// Of whom.
+        host: HostId,
+    },
 }
 
 pub(crate) type Outgoing = mpsc::Sender<Result<wire::CollectorMessage, tonic::Status>>;
@@ -57,6 +80,7 @@ struct Live {
     /// Dropped to end the session; says why before, unless it was displaced.
     ended: watch::Sender<End>,
     snapshots: HashMap<u64, mpsc::Sender<Piece>>,
+    lines: HashMap<u64, mpsc::Sender<LinesPiece>>,
 }
 
 /// All live sessions. Cheap to clone.
@@ -86,40 +110,83 @@ impl Sessions {
     /// Asks a host's agent for a snapshot of at most `limit_bytes`.
     ///
     /// # Errors
-    /// [`SnapshotRefused`] when it is not connected or busy with another.
+    /// [`AskRefused`] when it is not connected or busy with another.
     pub fn take_snapshot(
         &self,
         host: &HostId,
         id: &SnapshotId,
         reason: &str,
         limit_bytes: u64,
-    ) -> Result<mpsc::Receiver<Piece>, SnapshotRefused> {
+    ) -> Result<mpsc::Receiver<Piece>, AskRefused> {
+        let ask = |request| {
+            wire::collector_message::Kind::TakeSnapshot(wire::TakeSnapshot {
+                request,
+                snapshot_id: id.to_string(),
+                reason: reason.to_owned(),
+                limit_bytes,
+            })
+        };
+        self.ask(
+            host,
+            ("a snapshot", SNAPSHOT_LIMIT),
+            |live| &mut live.snapshots,
+            ask,
+        )
+    }
+
+    /// Asks a host's agent for log lines that it keeps.
+    ///
+    /// # Errors
+    /// [`AskRefused`] when it is not connected or busy with others.
+    pub fn read_lines(
+        &self,
+        host: &HostId,
+        question: &LinesQuestion,
+    ) -> Result<mpsc::Receiver<LinesPiece>, AskRefused> {
+        let ask = |request| {
+            wire::collector_message::Kind::ReadLines(wire::ReadLines {
+                request,
+                ..question.into()
+            })
+        };
+        self.ask(
+            host,
+            ("a reading of lines", LINES_LIMIT),
+            |live| &mut live.lines,
+            ask,
+        )
+    }
+
+    /// Sends a request under a number of its own, unless so many of its sort are under way.
+    fn ask<T>(
+        &self,
+        host: &HostId,
+        (what, limit): (&'static str, usize),
+        of: impl Fn(&mut Live) -> &mut HashMap<u64, mpsc::Sender<T>>,
+        kind: impl FnOnce(u64) -> wire::collector_message::Kind,
+    ) -> Result<mpsc::Receiver<T>, AskRefused> {
         self.with(|inner| {
             inner.next += 1;
             let request = inner.next;
             let live = inner
                 .live
                 .get_mut(host)
-                .ok_or_else(|| SnapshotRefused::NotConnected(host.clone()))?;
+                .ok_or_else(|| AskRefused::NotConnected(host.clone()))?;
+            let answers = of(live);
             // A receiver that was dropped, as by a responder who gave up, makes room.
-            live.snapshots.retain(|_, sender| !sender.is_closed());
-            if live.snapshots.len() >= SNAPSHOT_LIMIT {
-                return Err(SnapshotRefused::UnderWay(host.clone()));
+            answers.retain(|_, sender| !sender.is_closed());
+            if answers.len() >= limit {
+                let host = host.clone();
+                return Err(AskRefused::UnderWay { what, host });
             }
-            let ask = wire::TakeSnapshot {
-                request,
-                snapshot_id: id.to_string(),
-                reason: reason.to_owned(),
-                limit_bytes,
+            let message = wire::CollectorMessage {
+                kind: Some(kind(request)),
             };
-            let message = wire::collector_message::Kind::TakeSnapshot(ask);
             live.outgoing
-                .try_send(Ok(wire::CollectorMessage {
-                    kind: Some(message),
-                }))
-                .map_err(|_| SnapshotRefused::NotConnected(host.clone()))?;
+                .try_send(Ok(message))
+                .map_err(|_| AskRefused::NotConnected(host.clone()))?;
             let (sender, receiver) = mpsc::channel(PIECE_CAPACITY);
-            live.snapshots.insert(request, sender);
+            of(live).insert(request, sender);
             Ok(receiver)
         })
     }
@@ -140,6 +207,7 @@ impl Sessions {
                 outgoing,
                 ended,
                 snapshots: HashMap::new(),
+                lines: HashMap::new(),
             };
             let displaced = inner.live.insert(host.clone(), live).is_some();
             (number, displaced, end)
@@ -173,6 +241,24 @@ impl Sessions {
         self.with(|inner| {
             if let Some(live) = inner.live.get_mut(host) {
                 live.snapshots.remove(&request);
+            }
+        });
+    }
+
+    /// Where lines of this request go, if anybody waits for them.
+    pub(crate) fn lines_sender(
+        &self,
+        host: &HostId,
+        request: u64,
+    ) -> Option<mpsc::Sender<LinesPiece>> {
+        self.with(|inner| inner.live.get(host)?.lines.get(&request).cloned())
+    }
+
+    /// No more lines will come for this request.
+    pub(crate) fn lines_done(&self, host: &HostId, request: u64) {
+        self.with(|inner| {
+            if let Some(live) = inner.live.get_mut(host) {
+                live.lines.remove(&request);
             }
         });
     }

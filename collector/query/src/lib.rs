@@ -16,6 +16,6 @@ mod view;
 
 pub use about::About;
 pub use guard::{Access, BearerTokens};
-pub use office::{HostRow, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
+pub use office::{HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 pub use service::{QueryService, routes as http_routes};
 pub use view::{HostState, View};

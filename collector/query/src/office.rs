@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use firstlook_model::{
-    Change, HostId, Incident, IncidentId, Manifest, SnapshotId, TimeRange, Timestamp,
+    Change, HostId, Incident, IncidentId, LinesQuestion, LogEntry, Manifest, SnapshotId, TimeRange,
+    Timestamp,
 };
 
 /// Why the office did not do what was asked.
@@ -83,7 +84,18 @@ pub struct SnapshotRow {
     pub taken_by: String,
 }
 
-/// What the desk keeps. Calls block, save [`Office::take_snapshot`].
+/// Lines that a host itself keeps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeptLines {
+    /// Oldest first.
+    pub entries: Vec<LogEntry>,
+    /// Matching lines that are older and over the limit.
+    pub left_out: u64,
+    /// What was not read, in the agent's words. Hostile: escape when shown.
+    pub notes: Vec<String>,
+}
+
+/// What the desk keeps. Calls block, save [`Office::take_snapshot`] and [`Office::read_lines`].
 #[tonic::async_trait]
 pub trait Office: Send + Sync + 'static {
     /// Makes a token; gives its row and its text, which is shown once.
@@ -120,4 +132,10 @@ pub trait Office: Send + Sync + 'static {
         reason: String,
         by: String,
     ) -> Result<SnapshotRow, OfficeError>;
+    /// Reads lines that the component's host itself keeps. At most as many as asked for.
+    async fn read_lines(
+        &self,
+        question: LinesQuestion,
+        by: String,
+    ) -> Result<KeptLines, OfficeError>;
 }

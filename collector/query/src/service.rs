@@ -276,10 +276,19 @@ impl<O: Office> Query for QueryService<O> {
         &self,
         request: Request<wire::LogsRequest>,
     ) -> Result<Response<Self::LogsStream>, Status> {
-        self.access.responder(&request)?;
+        let by = self.access.responder(&request)?;
         let request = request.into_inner();
         let range = telemetry::range(request.range)?;
         let about = self.about_within(&request.about, Some(range)).await?;
+        if request.from_host {
+            let question = telemetry::kept(about, request, range)?;
+            let kept = self
+                .office
+                .read_lines(question, by)
+                .await
+                .map_err(refusal)?;
+            return Ok(Response::new(replies(telemetry::kept_replies(&kept))));
+        }
         let store = self.store.clone();
         let found = blocking(move || telemetry::logs(&store, &about, &request, range)).await??;
         Ok(Response::new(replies(found)))

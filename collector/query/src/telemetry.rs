@@ -1,11 +1,16 @@
 //! Questions that the store answers: logs, metrics, changes.
 
-use firstlook_model::{Change, ComponentId, Series, Severity, TemplateId, TimeRange, UnitState};
+use firstlook_model::log::CONTAINS_LIMIT_BYTES;
+use firstlook_model::{
+    Change, ComponentId, LinesQuestion, LogEntry, Series, Severity, TemplateId, TimeRange,
+    UnitState,
+};
 use firstlook_proto::wire;
 use firstlook_store::{LogFilter, MetricSelector, SeriesSamples, Store};
 use tonic::Status;
 
 use crate::about::About;
+use crate::office::KeptLines;
 
 /// Lines returned when the question does not say.
 const DEFAULT_LINES: usize = 1_000;
@@ -15,8 +20,8 @@ const LINES_LIMIT: usize = 100_000;
 const LINES_PER_REPLY: usize = 500;
 /// Points per reply.
 const POINTS_PER_REPLY: usize = 20_000;
-/// Longest text to look for, in bytes.
-const NEEDLE_LIMIT_BYTES: usize = 1_024;
+/// Most lines asked of a host.
+pub const KEPT_LINES_LIMIT: usize = 10_000;
 
 /// The range of a question.
 ///
@@ -57,6 +62,90 @@ pub fn stored(store: &Store, label: &str, range: TimeRange) -> Result<About, Sta
     About::only(label, About::possible(label).into_iter().filter(holds))
 }
 
+/// The question for lines that a host itself keeps.
+///
+/// # Errors
+/// INVALID_ARGUMENT where it names no host or cannot be asked of one.
+pub fn kept(
+    about: About,
+    request: wire::LogsRequest,
+    range: TimeRange,
+) -> Result<LinesQuestion, Status> {
+    let component = match about {
+        About::Component(component) => Some(component),
+        About::Host(host) => Some(ComponentId::host(host)),
+        About::All => None,
+    };
+    let named = component.filter(|component| component.host_id().is_some());
+    let component = named.ok_or_else(|| {
+        Status::invalid_argument("lines kept by a host: say of which component or host")
+    })?;
+    if request.template.is_some() {
+        return Err(Status::invalid_argument(
+            "lines kept by a host have no templates: say what they contain",
+        ));
+    }
+    let limit = limit(request.limit).min(KEPT_LINES_LIMIT);
+    Ok(LinesQuestion {
+        component,
+        range,
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        severity: severity(&request),
+        contains: needle(request.contains)?,
+    })
+}
+
+/// Lines that a host itself keeps, in replies of a bounded size.
+pub fn kept_replies(kept: &KeptLines) -> Vec<wire::LogsReply> {
+    let mut replies = in_replies(kept.entries.iter(), kept.left_out);
+    if replies.is_empty() {
+        replies.push(wire::LogsReply::default());
+    }
+    if let Some(first) = replies.first_mut() {
+        (first.left_out, first.notes) = (kept.left_out, kept.notes.clone());
+    }
+    replies
+}
+
+fn needle(contains: String) -> Result<String, Status> {
+    match contains.len() <= CONTAINS_LIMIT_BYTES {
+        true => Ok(contains),
+        false => Err(Status::invalid_argument("the text to look for is too long")),
+    }
+}
+
+fn limit(asked: u32) -> usize {
+    match asked {
+        0 => DEFAULT_LINES,
+        asked => (asked as usize).min(LINES_LIMIT),
+    }
+}
+
+fn severity(request: &wire::LogsRequest) -> Option<Severity> {
+    match request.severity() {
+        wire::Severity::Unspecified => None,
+        other => Severity::try_from(other).ok(),
+    }
+}
+
+fn in_replies<'a>(
+    entries: impl Iterator<Item = &'a LogEntry>,
+    left_out: u64,
+) -> Vec<wire::LogsReply> {
+    let lines: Vec<wire::LogLine> = entries.map(Into::into).collect();
+    let mut replies: Vec<_> = lines
+        .chunks(LINES_PER_REPLY)
+        .map(|lines| wire::LogsReply {
+            lines: lines.to_vec(),
+            ..wire::LogsReply::default()
+        })
+        .collect();
+    if let Some(first) = replies.first_mut() {
+        first.left_out = left_out;
+    }
+    replies
+}
+
 /// Lines of a question, oldest first, in replies of a bounded size.
 pub fn logs(
     store: &Store,
@@ -64,17 +153,8 @@ pub fn logs(
     request: &wire::LogsRequest,
     range: TimeRange,
 ) -> Result<Vec<wire::LogsReply>, Status> {
-    if request.contains.len() > NEEDLE_LIMIT_BYTES {
-        return Err(Status::invalid_argument("the text to look for is too long"));
-    }
-    let limit = match request.limit {
-        0 => DEFAULT_LINES,
-        limit => (limit as usize).min(LINES_LIMIT),
-    };
-    let severity = match request.severity() {
-        wire::Severity::Unspecified => None,
-        other => Severity::try_from(other).ok(),
-    };
+    let contains = needle(request.contains.clone())?;
+    let limit = limit(request.limit);
     let filter = LogFilter {
         host: about.host().cloned(),
         component: match about {
@@ -82,8 +162,8 @@ pub fn logs(
             _ => None,
         },
         template: request.template.map(TemplateId),
-        severity_min: severity,
-        contains: (!request.contains.is_empty()).then(|| request.contains.clone()),
+        severity_min: severity(request),
+        contains: Some(contains).filter(|text| !text.is_empty()),
         newest_first: true,
         // One more shows that there was more.
         ..LogFilter::new(range, limit + 1)
@@ -92,17 +172,7 @@ pub fn logs(
     let left_out = u64::from(found.len() > limit);
     found.truncate(limit);
     found.reverse();
-    let mut replies: Vec<_> = found
-        .chunks(LINES_PER_REPLY)
-        .map(|lines| wire::LogsReply {
-            lines: lines.iter().map(|line| (&line.entry).into()).collect(),
-            left_out: 0,
-        })
-        .collect();
-    if let Some(first) = replies.first_mut() {
-        first.left_out = left_out;
-    }
-    Ok(replies)
+    Ok(in_replies(found.iter().map(|line| &line.entry), left_out))
 }
 
 /// Samples of a question in replies of a bounded size.

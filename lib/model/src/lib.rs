@@ -32,7 +32,7 @@ pub use edge::{Direction, Edge, EdgeObservation, EdgeStats};
 pub use id::{Epoch, HostId, IncidentId, InvalidId, SchemaId, Sequence, SnapshotId, TemplateId};
 pub use incident::{Incident, IncidentState, TimelineEntry};
 pub use inventory::{Inventory, Listener, Mount};
-pub use log::{LogBlock, LogEntry, LogSource, LogTemplate, Severity};
+pub use log::{LinesQuestion, LogBlock, LogEntry, LogSource, LogTemplate, Severity};
 pub use observation::{Checkpoint, Frame, Lines, Observation, RawLine};
 pub use peer::Peer;
 pub use record::{Loss, Record, RecordClass};

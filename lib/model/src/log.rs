@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::ComponentId;
 use crate::id::TemplateId;
-use crate::time::Timestamp;
+use crate::time::{TimeRange, Timestamp};
 
 /// Longest line kept, in bytes; the rest is cut and the entry marked.
 pub const LINE_LIMIT_BYTES: usize = 8_192;
@@ -73,4 +73,23 @@ pub struct LogBlock {
     pub templates: Vec<LogTemplate>,
     /// At most [`LOG_BLOCK_LIMIT_ENTRIES`].
     pub entries: Vec<LogEntry>,
+}
+
+/// Longest text that lines may be searched for, in bytes.
+pub const CONTAINS_LIMIT_BYTES: usize = 1_024;
+
+/// A question for log lines that a host itself keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinesQuestion {
+    /// Whose; the host for all of its lines.
+    pub component: ComponentId,
+    /// From when to when. Not empty.
+    pub range: TimeRange,
+    /// At most this many, the newest.
+    pub limit: u32,
+    /// Least severity.
+    pub severity: Option<Severity>,
+    /// Only lines that contain this once they are redacted, case-insensitively; empty for all. At most
+    /// [`CONTAINS_LIMIT_BYTES`].
+    pub contains: String,
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use firstlook_model::log::{LINE_LIMIT_BYTES, LOG_BLOCK_LIMIT_ENTRIES};
-use firstlook_model::{LogBlock, LogEntry, LogTemplate, TemplateId, Timestamp};
+use firstlook_model::log::{CONTAINS_LIMIT_BYTES, LINE_LIMIT_BYTES, LOG_BLOCK_LIMIT_ENTRIES};
+use firstlook_model::{
+    LinesQuestion, LogBlock, LogEntry, LogTemplate, TemplateId, TimeRange, Timestamp,
+};
 
 use super::enums::Checked;
 use super::fields::{self, InvalidMessage};
@@ -104,5 +106,101 @@ impl TryFrom<wire::LogLine> for LogEntry {
             source: wire::LogSource::checked(line.source)?,
             text: fields::text("log line", line.text, LINE_LIMIT_BYTES)?,
         })
+    }
+}
+
+/// The request's number is left to the sender.
+impl From<&LinesQuestion> for wire::ReadLines {
+    fn from(question: &LinesQuestion) -> Self {
+        let severity = question.severity.map(wire::Severity::from);
+        Self {
+            request: 0,
+            component: question.component.to_string(),
+            from: question.range.from.as_micros(),
+            to: question.range.to.as_micros(),
+            limit: question.limit,
+            severity: severity.unwrap_or_default().into(),
+            contains: question.contains.clone(),
+        }
+    }
+}
+
+impl TryFrom<wire::ReadLines> for LinesQuestion {
+    type Error = InvalidMessage;
+    fn try_from(ask: wire::ReadLines) -> Result<Self, InvalidMessage> {
+        let range = TimeRange::new(
+            Timestamp::from_micros(ask.from),
+            Timestamp::from_micros(ask.to),
+        );
+        if range.from >= range.to {
+            return Err(InvalidMessage::OutOfRange {
+                field: "end of the range",
+                value: ask.to.into(),
+            });
+        }
+        let any = i32::from(wire::Severity::Unspecified);
+        Ok(Self {
+            component: fields::component(ask.component)?,
+            range,
+            limit: ask.limit,
+            severity: (ask.severity != any)
+                .then(|| wire::Severity::checked(ask.severity))
+                .transpose()?,
+            contains: fields::text("text to look for", ask.contains, CONTAINS_LIMIT_BYTES)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firstlook_model::Severity;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_question_for_lines_comes_back_as_it_was_asked(
+            from in any::<i64>(),
+            length in 1..1_000_000i64,
+            limit in any::<u32>(),
+            severity in prop::option::of(prop::sample::select(vec![Severity::Debug, Severity::Critical])),
+            contains in ".{0,40}",
+        ) {
+            let micros = Timestamp::from_micros;
+            let question = LinesQuestion {
+                component: "service:h1/a.service".parse().unwrap(),
+                range: TimeRange::new(micros(from.saturating_sub(length)), micros(from)),
+                limit,
+                severity,
+                contains,
+            };
+            let asked = wire::ReadLines::from(&question);
+            let expected = (question.range.from < question.range.to).then_some(question);
+            prop_assert_eq!(LinesQuestion::try_from(asked).ok(), expected);
+        }
+
+        #[test]
+        fn any_question_is_read_or_refused(
+            (component, contains) in (".{0,40}", ".{0,40}"),
+            (from, to) in any::<(i64, i64)>(),
+            (limit, severity) in any::<(u32, i32)>(),
+        ) {
+            let ask = wire::ReadLines { request: 1, component, from, to, limit, severity, contains };
+            if let Ok(question) = LinesQuestion::try_from(ask) {
+                prop_assert!(question.range.from < question.range.to);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_text_to_look_for_is_refused() {
+        let ask = wire::ReadLines {
+            component: "host:h1".to_owned(),
+            to: 1,
+            contains: "x".repeat(CONTAINS_LIMIT_BYTES + 1),
+            ..wire::ReadLines::default()
+        };
+        let error = LinesQuestion::try_from(ask).unwrap_err().to_string();
+        assert!(error.contains("text to look for"), "{error}");
     }
 }

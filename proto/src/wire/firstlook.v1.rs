@@ -557,7 +557,7 @@ pub struct RenewReply {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<agent_message::Kind>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -573,6 +573,8 @@ pub mod agent_message {
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "4")]
         Snapshot(super::SnapshotPiece),
+        #[prost(message, tag = "5")]
+        Lines(super::LinesPiece),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -639,9 +641,40 @@ pub struct SnapshotEnd {
     #[prost(bytes = "bytes", tag = "2")]
     pub sha256: ::prost::bytes::Bytes,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinesPiece {
+    /// The request that it answers.
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(oneof = "lines_piece::Kind", tags = "2, 3, 4")]
+    pub kind: ::core::option::Option<lines_piece::Kind>,
+}
+/// Nested message and enum types in `LinesPiece`.
+pub mod lines_piece {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// May be empty: the first says that the agent is reading.
+        #[prost(message, tag = "2")]
+        Lines(super::LogBlock),
+        #[prost(message, tag = "3")]
+        End(super::LinesEnd),
+        /// Why there are no lines, or no more of them.
+        #[prost(string, tag = "4")]
+        Failed(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LinesEnd {
+    /// Matching lines that are older than those given and over the limit, as far as was read.
+    #[prost(uint64, tag = "1")]
+    pub left_out: u64,
+    /// What was not read, in words.
+    #[prost(string, repeated, tag = "2")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CollectorMessage {
-    #[prost(oneof = "collector_message::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "collector_message::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<collector_message::Kind>,
 }
 /// Nested message and enum types in `CollectorMessage`.
@@ -658,6 +691,8 @@ pub mod collector_message {
         /// Pause sending records this long.
         #[prost(message, tag = "4")]
         Slow(super::Slow),
+        #[prost(message, tag = "5")]
+        ReadLines(super::ReadLines),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -687,6 +722,29 @@ pub struct TakeSnapshot {
     pub reason: ::prost::alloc::string::String,
     #[prost(uint64, tag = "4")]
     pub limit_bytes: u64,
+}
+/// Asks for log lines that the host itself keeps, redacted as those that are sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLines {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    /// Component id of the agent's host; the host itself for all of its lines.
+    #[prost(string, tag = "2")]
+    pub component: ::prost::alloc::string::String,
+    /// Microseconds since the epoch, the end not included.
+    #[prost(int64, tag = "3")]
+    pub from: i64,
+    #[prost(int64, tag = "4")]
+    pub to: i64,
+    /// At most this many, the newest.
+    #[prost(uint32, tag = "5")]
+    pub limit: u32,
+    /// Least severity; unspecified for all.
+    #[prost(enumeration = "Severity", tag = "6")]
+    pub severity: i32,
+    /// Only lines that contain this, case-insensitively; empty for all.
+    #[prost(string, tag = "7")]
+    pub contains: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Slow {
@@ -1697,14 +1755,20 @@ pub struct LogsRequest {
     /// At most this many, the newest; 0 for the collector's default.
     #[prost(uint32, tag = "6")]
     pub limit: u32,
+    /// Read what the host itself keeps, not what it sent. UNAVAILABLE: its agent is not connected, or does not answer.
+    #[prost(bool, tag = "7")]
+    pub from_host: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LogsReply {
     #[prost(message, repeated, tag = "1")]
     pub lines: ::prost::alloc::vec::Vec<LogLine>,
-    /// Not 0: older lines matched and were over the limit. How many is not counted.
+    /// Not 0: older lines matched and were over the limit. Only the host counts how many.
     #[prost(uint64, tag = "2")]
     pub left_out: u64,
+    /// What the host did not read, in its words.
+    #[prost(string, repeated, tag = "3")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogLine {

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use firstlook_journal::{Entry, Journal, JournalConfig, Shed};
-use firstlook_model::Record;
-use firstlook_uplink::{Identity, RequestHandler, SnapshotEvent, SnapshotRequest, Uplink};
+use firstlook_model::{LinesQuestion, Record};
+use firstlook_uplink::{
+    Identity, LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest, Uplink,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -21,13 +23,19 @@ pub struct Puppet {
     _runtime: Runtime,
 }
 
-/// Takes no snapshot.
+/// Takes no snapshot and keeps no lines.
 struct Unwilling;
 
 impl RequestHandler for Unwilling {
     fn take_snapshot(&self, _: SnapshotRequest) -> mpsc::Receiver<SnapshotEvent> {
         let (sender, receiver) = mpsc::channel(1);
         let _ = sender.try_send(SnapshotEvent::Failed("a puppet has no state".to_owned()));
+        receiver
+    }
+
+    fn read_lines(&self, _: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
+        let (sender, receiver) = mpsc::channel(1);
+        let _ = sender.try_send(LinesEvent::Failed("a puppet keeps no lines".to_owned()));
         receiver
     }
 }

@@ -118,3 +118,30 @@ proptest! {
         prop_assert_eq!(written(&format!("{time} x"), time), if micros == 0 { None } else { Some(time) });
     }
 }
+
+#[test]
+fn what_was_kept_for_months_is_read_in_the_zone_of_its_last_line() {
+    let micros = |text: &str, hour: i64| {
+        let last = Timestamp::from_micros(WRITTEN);
+        let zone = zone("2026-01-02 08:34:05,679 ERROR x", last).unwrap();
+        assert_eq!(zone, 5 * 3_600_000_000 + 1_800_000_000);
+        let at = kept(text, last, zone).unwrap().as_micros();
+        assert_eq!(
+            at,
+            WRITTEN / 1_000_000 * 1_000_000 - hour * 3_600_000_000,
+            "{text}"
+        );
+    };
+    micros("2026-01-02 03:34:05 INFO x", 5);
+    micros("2025-12-23 08:34:05 INFO x", 240);
+    micros("2026-01-02T02:04:05Z x", 1);
+    micros("2026-01-01T22:04:05-04:00 x", 1);
+    assert_eq!(
+        zone("2026-01-02T03:04:05Z x", Timestamp::from_micros(WRITTEN)),
+        None
+    );
+    assert_eq!(
+        kept("no stamp here", Timestamp::from_micros(WRITTEN), 0),
+        None
+    );
+}

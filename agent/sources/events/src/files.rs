@@ -23,7 +23,7 @@ use firstlook_model::log::LINE_LIMIT_BYTES;
 use firstlook_model::{Checkpoint, ComponentId, LogSource, Loss, Observation, RawLine, Timestamp};
 
 use crate::Source;
-use crate::config::TailedFiles;
+use crate::config::{EventsConfig, TailedFiles};
 use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Outlet, Step, drive};
 use crate::sink::{BlindSpots, Checkpoints};
 use tail::{Begin, Cut, Identity, Position, Tail};
@@ -298,6 +298,41 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// A file that holds log lines, or held them before it was rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whose lines it holds.
+    pub component: ComponentId,
+    /// It is packed: its lines cannot be read here.
+    pub packed: bool,
+}
+
+/// Every file that the configuration means, with its rotated neighbours, each once. Sorted by path.
+pub fn kept(config: &EventsConfig) -> Vec<KeptFile> {
+    let mut found: BTreeMap<PathBuf, KeptFile> = BTreeMap::new();
+    for files in &config.files {
+        let component = match &files.service {
+            Some(unit) => config.service(unit),
+            None => config.machine(),
+        };
+        for path in glob::expand(&files.glob) {
+            let plain = glob::rotated(&path).into_iter().map(|path| (path, false));
+            let packed = glob::packed(&path).into_iter().map(|path| (path, true));
+            for (path, packed) in plain.chain(packed).chain([(path, false)]) {
+                let file = || KeptFile {
+                    path: path.clone(),
+                    component: component.clone(),
+                    packed,
+                };
+                found.entry(path.clone()).or_insert_with(file);
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 fn lost(reason: &str, count: u64, bytes: u64, now: Timestamp) -> Observation {

@@ -5,6 +5,7 @@ mod follower;
 mod format;
 mod held;
 mod position;
+pub(crate) mod reread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -28,6 +28,8 @@ use std::sync::atomic::AtomicBool;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{EventsConfig, TailedFiles};
+pub use files::{KeptFile, kept as kept_files};
+pub use journald::reread::{Unread, journal as reread_journal};
 pub use sink::{BlindSpots, Checkpoints, EventSink};
 
 use services::Services;

@@ -1,6 +1,7 @@
 //! Sessions against a collector that the test plays itself, over a pipe in memory and paused time.
 
 mod collector;
+mod lines;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use tokio::time::timeout;
 
 use self::collector::{Collector, Visit, link};
 use super::*;
-use crate::session::{SnapshotEvent, SnapshotRequest};
+use crate::requests::{LinesEvent, SnapshotEvent, SnapshotRequest};
+use firstlook_model::LinesQuestion;
 
 /// Paused time that a test waits for something to be said.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -27,6 +29,10 @@ impl RequestHandler for Handler {
             .unwrap()
             .take()
             .expect("one snapshot is asked for")
+    }
+
+    fn read_lines(&self, asked: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
+        lines::answer(asked)
     }
 }
 

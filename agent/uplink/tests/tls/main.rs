@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstlook_journal::{Entry, Journal, JournalConfig, Shed};
-use firstlook_model::{HostId, RecordClass};
+use firstlook_model::{HostId, LinesQuestion, RecordClass};
 use firstlook_uplink::{
-    Identity, JoinError, JoinRequest, RequestHandler, SnapshotEvent, SnapshotRequest, Uplink, join,
+    Identity, JoinError, JoinRequest, LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest,
+    Uplink, join,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ struct NoSnapshots;
 
 impl RequestHandler for NoSnapshots {
     fn take_snapshot(&self, _: SnapshotRequest) -> mpsc::Receiver<SnapshotEvent> {
+        mpsc::channel(1).1
+    }
+
+    fn read_lines(&self, _: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
         mpsc::channel(1).1
     }
 }

@@ -10,6 +10,7 @@ mod exactly_once;
 mod forward;
 mod full_disk;
 mod join;
+mod kept;
 mod names;
 mod path;
 mod probes;

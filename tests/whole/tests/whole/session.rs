@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 
 const MESSAGES: &str = "firstlook_ingest_refused_messages_total";
 
-async fn channel(house: &House) -> Channel {
+pub async fn channel(house: &House) -> Channel {
     house
         .admit("h1")
         .channel(&house.agents_url())

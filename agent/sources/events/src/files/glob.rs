@@ -39,6 +39,20 @@ pub(super) fn rotated(path: &Path) -> Vec<PathBuf> {
     files_in(dir, |other| is_rotated(name, other))
 }
 
+/// Packed files beside `path` with such names.
+pub(super) fn packed(path: &Path) -> Vec<PathBuf> {
+    let (Some(dir), Some(name)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
+        return Vec::new();
+    };
+    named(dir, |other| {
+        let bare = PACKED.iter().find_map(|end| other.strip_suffix(end));
+        bare.is_some_and(|bare| bare == name || is_rotated(name, bare))
+    })
+}
+
 fn is_rotated(name: &str, other: &str) -> bool {
     if let Some(rest) = other.strip_prefix(name) {
         return rest.starts_with(['.', '-', '_']);
@@ -58,6 +72,12 @@ fn is_rotated(name: &str, other: &str) -> bool {
 }
 
 fn files_in(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    named(dir, |name| {
+        wanted(name) && !PACKED.iter().any(|end| name.ends_with(end))
+    })
+}
+
+fn named(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir)
         .into_iter()
         .flatten()
@@ -67,7 +87,7 @@ fn files_in(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         .filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            wanted(&name) && !PACKED.iter().any(|end| name.ends_with(end))
+            wanted(&name)
         })
         .map(|entry| entry.path())
         .filter(|path| path.is_file())

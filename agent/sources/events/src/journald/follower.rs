@@ -263,7 +263,7 @@ pub(super) fn loss(reason: &str, count: u64, now: Timestamp) -> Loss {
 }
 
 /// Journal files in `dir` and in its directories by machine id (with a namespace behind a dot).
-fn journals(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn journals(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
     for entry in fs::read_dir(dir)

@@ -14,6 +14,8 @@ use super::format::{Bytes, FormatError};
 use super::*;
 use crate::{BlindSpots, Checkpoints};
 
+mod again;
+
 /// When the fixtures' first entry was written, in microseconds; one each second follows.
 const FIRST: u64 = 1_700_000_000_000_000;
 const ENTRIES_AT: usize = 152;

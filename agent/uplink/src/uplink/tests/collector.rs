@@ -163,6 +163,19 @@ impl Visit {
         .await;
     }
 
+    pub(super) async fn ask_lines(&self, request: u64, component: &str, to: i64) {
+        self.say(Hear::ReadLines(wire::ReadLines {
+            request,
+            component: component.to_owned(),
+            from: 5,
+            to,
+            limit: 9,
+            contains: "refused".to_owned(),
+            ..wire::ReadLines::default()
+        }))
+        .await;
+    }
+
     /// Ends the session, with a status or by closing the stream.
     pub(super) async fn end(self, says_why: bool) {
         if says_why {
