@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
-use firstlook_model::HostId;
+use firstlook_model::{HostId, StrainGauge};
 use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
@@ -25,6 +25,7 @@ use crate::own::OwnSeries;
 use crate::recent::Recent;
 use crate::requests::Requests;
 use crate::spool::{Leaving, Spool};
+use crate::strain;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -85,6 +86,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     };
 
     let blind = BlindSpots::default();
+    let strain = StrainGauge::default();
     let frames = pulse.part("host sources", STILL_AFTER);
     let (source, outlet) = intake(blind.clone(), frames);
     let listeners = source.listeners();
@@ -103,7 +105,12 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
     let host_id = identity.host.clone();
-    let requests = Arc::new(Requests::new(&config, &host_id, recent.clone())?);
+    let requests = Arc::new(Requests::new(
+        &config,
+        &host_id,
+        recent.clone(),
+        strain.clone(),
+    )?);
     let boot_id = boot_id(&config);
     let uplink = Uplink::new(
         identity,
@@ -118,8 +125,9 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let board = Board::new(&config.probes, &host_id);
     let units = Units::default();
     let received = Shelves::default();
-    let mut own =
-        OwnSeries::new(&host_id, board.clone(), units.clone()).with_received(received.clone());
+    let mut own = OwnSeries::new(&host_id, board.clone(), units.clone())
+        .with_received(received.clone())
+        .with_strain(strain.clone());
     if let Some(listen) = config.metrics.listen {
         let shown = Shown::default();
         own = own.with_shown(shown.clone());
@@ -152,6 +160,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
 
     let mut host = HostConfig::new(host_id.clone(), VERSION);
     host.roots = config.host_roots();
+    host.strain = strain.clone();
     let (host_sink, host_stop) = (Arc::clone(&source), stop.clone());
     supervisor.spawn("host sources", async move {
         while !host_stop.is_cancelled() {
@@ -198,7 +207,18 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         }
     });
 
-    let events = events_config(&config, &host_id);
+    let watched = strain::watch(
+        config.budget.clone(),
+        config.roots.pressure.clone(),
+        strain.clone(),
+        blind.clone(),
+        stop.clone(),
+    );
+    supervisor.spawn("strain", watched);
+    let events = EventsConfig {
+        strain,
+        ..events_config(&config, &host_id)
+    };
     let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());
     supervisor.spawn("event sources", run);
 

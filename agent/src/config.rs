@@ -11,6 +11,8 @@ use firstlook_sources_probes::Probe;
 use firstlook_sources_receivers::{Scrape, Statsd};
 use serde::Deserialize;
 
+use crate::strain::Budget;
+
 /// Read when no file is named, if it is there.
 pub const DEFAULT_CONFIG: &str = "/etc/firstlook/agent.toml";
 /// Where the agent keeps what must survive.
@@ -46,6 +48,8 @@ pub struct Config {
     pub statsd: Option<Statsd>,
     /// Where the agent shows what it samples.
     pub metrics: MetricsSection,
+    /// What the agent may cost before it gives up work (`docs/operations.md`).
+    pub budget: Budget,
     /// The journal of records on their way.
     pub journal: JournalSection,
     /// What a snapshot takes along.
@@ -158,6 +162,7 @@ impl Default for Config {
             scrapes: Vec::new(),
             statsd: None,
             metrics: MetricsSection::default(),
+            budget: Budget::default(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
         }
@@ -244,6 +249,9 @@ impl Config {
         Redactor::new(&self.redact_rules()).context("redact")?;
         firstlook_sources_probes::check(&self.probes)?;
         firstlook_sources_receivers::check(&self.scrapes, self.statsd.as_ref())?;
+        if let Some(wrong) = self.budget.wrong() {
+            anyhow::bail!(wrong);
+        }
         let port = self.metrics.listen.map(|listen| listen.port());
         anyhow::ensure!(port != Some(0), "metrics.listen: a port is needed");
         for path in self
@@ -325,6 +333,8 @@ mod tests {
             ("[[probe]]\nname = \"front\"", "exactly one of"),
             ("[[scrape]]\nurl = \"https://a\"", "URL"),
             ("[statsd]\nseries_budget = 0", "series_budget"),
+            ("[budget]\ncpu_percent = 0.0", "budget.cpu_percent"),
+            ("[budget]\nmemory_mib = 7", "budget.memory_mib"),
             ("[metrics]\nlisten = \"127.0.0.1:0\"", "metrics.listen"),
             ("[metrics]\nlisten = \"localhost:9442\"", "listen"),
             (

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use firstlook_model::{Lines, Loss, Observation, Timestamp};
+use firstlook_model::{Inventory, Lines, Loss, Observation, Timestamp};
 use firstlook_runtime::{Beat, clock, queue};
 use firstlook_sources_events::{BlindSpots, EventSink};
 use tokio::sync::mpsc;
@@ -78,6 +78,13 @@ pub struct Intake {
     blind: BlindSpots,
     frames: Beat,
     listeners: Listeners,
+    told: Mutex<Option<Told>>,
+}
+
+/// What the collector was last told of the host, and of what is not seen.
+struct Told {
+    inventory: Inventory,
+    blind: Vec<String>,
 }
 
 /// The consuming side.
@@ -90,7 +97,8 @@ pub struct Outlet {
     pub tally: Tally,
 }
 
-/// Makes both sides. `blind` is added to every inventory that passes; `frames` beats with every frame.
+/// Makes both sides. `blind` is added to every inventory that passes, and what was told last is told again with the next
+/// frame when it has changed; `frames` beats with every frame.
 pub fn intake(blind: BlindSpots, frames: Beat) -> (Intake, Outlet) {
     let (facts, facts_out) = queue::drop_oldest(FACTS_CAPACITY, FACTS_LIMIT_BYTES);
     let (lines, lines_out) = mpsc::channel(LINES_CAPACITY);
@@ -108,6 +116,7 @@ pub fn intake(blind: BlindSpots, frames: Beat) -> (Intake, Outlet) {
             blind,
             frames,
             listeners: Listeners::default(),
+            told: Mutex::default(),
         },
         outlet,
     )
@@ -121,13 +130,44 @@ impl Intake {
 
     fn take(&self, source: &'static str, mut observation: Observation) {
         match &mut observation {
-            Observation::Inventory(inventory) => {
-                inventory.blind.extend(self.blind.list());
-                self.listeners.note(inventory);
+            Observation::Inventory(inventory) => self.tell(inventory),
+            Observation::Frame(frame) => {
+                self.frames.beat();
+                if let Some(inventory) = self.told_anew(frame.time) {
+                    self.send(source, Observation::Inventory(Box::new(inventory)));
+                }
             }
-            Observation::Frame(_) => self.frames.beat(),
             _ => {}
         }
+        self.send(source, observation);
+    }
+
+    /// Adds what is not seen, and remembers both.
+    fn tell(&self, inventory: &mut Inventory) {
+        let (blind, bare) = (self.blind.list(), inventory.clone());
+        inventory.blind.extend(blind.iter().cloned());
+        self.listeners.note(inventory);
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Told {
+            inventory: bare,
+            blind,
+        });
+    }
+
+    /// The last inventory with what is not seen now, if that has changed: nobody should wait a minute for it.
+    fn told_anew(&self, now: Timestamp) -> Option<Inventory> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told, blind) = (told.as_mut()?, self.blind.list());
+        if told.blind == blind {
+            return None;
+        }
+        told.blind.clone_from(&blind);
+        let mut inventory = told.inventory.clone();
+        inventory.time = now;
+        inventory.blind.extend(blind);
+        Some(inventory)
+    }
+
+    fn send(&self, source: &'static str, observation: Observation) {
         let weight = weight(&observation);
         for dropped in self.facts.send(
             Fact {
@@ -206,6 +246,61 @@ mod tests {
         assert_eq!(losses.len(), 1);
         assert_eq!((losses[0].source.as_str(), losses[0].count), ("old", 3));
         assert!(outlet.tally.take().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_seen_any_more_is_told_with_the_next_frame() {
+        let frames = Pulse::default().part("frames", Duration::from_secs(1));
+        let blind = BlindSpots::default();
+        let (intake, mut outlet) = intake(blind.clone(), frames);
+        let frame = |second| {
+            Observation::Frame(Frame {
+                schema: Arc::new(Schema::new(Vec::new())),
+                time: Timestamp::from_secs(second),
+                values: Vec::new(),
+            })
+        };
+        let mut inventories = Vec::new();
+        let mut told = |outlet: &mut Outlet| {
+            while let Some(fact) = outlet.facts.try_recv() {
+                if let Observation::Inventory(inventory) = fact.observation {
+                    inventories.push((inventory.time, inventory.blind));
+                }
+            }
+            std::mem::take(&mut inventories)
+        };
+        blind.set("units", "no bus");
+        Sink::offer(&intake, "host", frame(1));
+        assert_eq!(told(&mut outlet), [], "nothing is known of the host yet");
+        let inventory = Inventory {
+            time: Timestamp::from_secs(1),
+            hostname: "h1".to_owned(),
+            kernel: String::new(),
+            os: String::new(),
+            boot_id: String::new(),
+            booted: Timestamp::default(),
+            cores: 1,
+            memory_bytes: 1,
+            addresses: Vec::new(),
+            listeners: Vec::new(),
+            mounts: Vec::new(),
+            agent_version: String::new(),
+            blind: vec!["sockets: denied".to_owned()],
+        };
+        Sink::offer(&intake, "host", Observation::Inventory(Box::new(inventory)));
+        assert_eq!(told(&mut outlet).len(), 1);
+        Sink::offer(&intake, "host", frame(2));
+        assert_eq!(told(&mut outlet), []);
+        blind.clear("units");
+        blind.set("kmsg", "gone");
+        Sink::offer(&intake, "host", frame(3));
+        let lines = ["sockets: denied", "kmsg: gone"].map(str::to_owned);
+        assert_eq!(
+            told(&mut outlet),
+            [(Timestamp::from_secs(3), lines.to_vec())]
+        );
+        Sink::offer(&intake, "host", frame(4));
+        assert_eq!(told(&mut outlet), []);
     }
 
     #[test]

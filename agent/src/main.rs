@@ -13,6 +13,7 @@ mod received;
 mod recent;
 mod requests;
 mod spool;
+mod strain;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;

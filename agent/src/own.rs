@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use firstlook_model::signal::{SERIES_LIMIT, names};
-use firstlook_model::{ComponentId, Frame, HostId, Schema, Series, SignalKind, Unit, UnitState};
+use firstlook_model::{
+    ComponentId, Frame, HostId, Schema, Series, SignalKind, StrainGauge, Unit, UnitState,
+};
 use firstlook_sources_probes::{Board, Units};
 use firstlook_sources_receivers::{Columns, Shelves};
 
@@ -17,6 +19,7 @@ pub struct OwnSeries {
     units: Units,
     received: Shelves,
     shown: Option<Shown>,
+    strain: StrainGauge,
     last: Option<Widened>,
     dropped: u64,
 }
@@ -39,6 +42,7 @@ impl OwnSeries {
             units,
             received: Shelves::default(),
             shown: None,
+            strain: StrainGauge::default(),
             last: None,
             dropped: 0,
         }
@@ -56,6 +60,12 @@ impl OwnSeries {
         self
     }
 
+    /// Tells this level of strain.
+    pub fn with_strain(mut self, strain: StrainGauge) -> Self {
+        self.strain = strain;
+        self
+    }
+
     /// Counts what was lost, whoever lost it.
     pub fn count(&mut self, dropped: u64) {
         self.dropped = self.dropped.saturating_add(dropped);
@@ -66,11 +76,11 @@ impl OwnSeries {
         self.units.take(states);
     }
 
-    /// Adds the two samples, the results of probes and what was received to a frame. One that is full already stays as
+    /// Adds the three samples, the results of probes and what was received to a frame. One that is full already stays as
     /// it is; one that has no room for what was received goes without.
     pub fn widen(&mut self, mut frame: Frame, journal_bytes: u64) -> Frame {
         let received = self.received.take();
-        if frame.schema.series().len() + 2 + self.probes.series().len() > SERIES_LIMIT {
+        if frame.schema.series().len() + 3 + self.probes.series().len() > SERIES_LIMIT {
             return frame;
         }
         let same = |last: &&Widened| {
@@ -82,9 +92,11 @@ impl OwnSeries {
             None => self.widen_schema(frame.schema, &received),
         };
         frame.schema = wider;
-        frame
-            .values
-            .extend([self.dropped as f64, journal_bytes as f64]);
+        frame.values.extend([
+            self.dropped as f64,
+            journal_bytes as f64,
+            f64::from(self.strain.level() as u8),
+        ]);
         frame.values.extend(self.probes.take());
         if let Some(shown) = &self.shown {
             shown.put(frame.clone());
@@ -125,6 +137,7 @@ impl OwnSeries {
             Unit::Bytes,
             SignalKind::Gauge,
         ));
+        series.push(own(names::AGENT_STRAIN, Unit::Count, SignalKind::Gauge));
         series.extend_from_slice(self.probes.series());
         series
     }
@@ -136,7 +149,7 @@ mod tests {
     use firstlook_model::Timestamp;
 
     #[test]
-    fn a_frame_gets_two_more_columns_under_one_schema() {
+    fn a_frame_gets_three_more_columns_under_one_schema() {
         let mut own = OwnSeries::new(
             &HostId::new("h1").unwrap(),
             Board::new(&[], &HostId::new("h1").unwrap()),
@@ -153,10 +166,17 @@ mod tests {
         let second = own.widen(frame(), 80);
         assert!(Arc::ptr_eq(&first.schema, &second.schema));
         let signals: Vec<_> = first.schema.series().iter().map(|s| &*s.signal).collect();
-        assert_eq!(signals, [names::AGENT_DROPPED, names::AGENT_JOURNAL_BYTES]);
+        assert_eq!(
+            signals,
+            [
+                names::AGENT_DROPPED,
+                names::AGENT_JOURNAL_BYTES,
+                names::AGENT_STRAIN
+            ]
+        );
         assert_eq!(
             (first.values, second.values),
-            (vec![0.0, 70.0], vec![3.0, 80.0])
+            (vec![0.0, 70.0, 0.0], vec![3.0, 80.0, 0.0])
         );
     }
 
@@ -172,9 +192,9 @@ mod tests {
             values: Vec::new(),
         };
         let wider = own.widen(frame, 7);
-        assert_eq!(wider.schema.series()[2].signal, "probe.p.up");
+        assert_eq!(wider.schema.series()[3].signal, "probe.p.up");
         assert_eq!(wider.values.len(), wider.schema.series().len());
-        assert!(wider.values[2..].iter().all(|v| v.is_nan()));
+        assert!(wider.values[3..].iter().all(|v| v.is_nan()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -192,7 +212,7 @@ mod tests {
             values: Vec::new(),
         };
         let before = own.widen(frame(), 7);
-        assert_eq!(before.values.len(), 2);
+        assert_eq!(before.values.len(), 3);
         let stop = tokio_util::sync::CancellationToken::new();
         let owner: firstlook_sources_receivers::Owner = Arc::new(|_| None);
         let run = firstlook_sources_receivers::run(
@@ -208,7 +228,7 @@ mod tests {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 let wide = own.widen(frame(), 7);
                 assert_eq!(wide.values.len(), wide.schema.series().len());
-                if wide.values.len() > 2 {
+                if wide.values.len() > 3 {
                     stop.cancel();
                     return wide;
                 }
@@ -217,7 +237,7 @@ mod tests {
         let (ended, after) = tokio::join!(run, seen);
         ended.unwrap();
         assert_ne!(after.schema.id(), before.schema.id());
-        let signal = &after.schema.series()[2].signal;
+        let signal = &after.schema.series()[3].signal;
         assert_eq!(signal, "scrape.up{url=\"http://127.0.0.1:1/metrics\"}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use firstlook_model::snapshot::CHUNK_BYTES;
-use firstlook_model::{HostId, LinesQuestion};
+use firstlook_model::{HostId, LinesQuestion, Strain, StrainGauge};
 use firstlook_pipeline::Redactor;
 use firstlook_runtime::clock;
 use firstlook_snapshot::{Redact, Roots, SnapshotLimits, SnapshotRequest, take};
@@ -34,6 +34,7 @@ pub struct Requests {
     redact: Arc<dyn Redact>,
     recent: Recent,
     lines: KeptLines,
+    strain: StrainGauge,
 }
 
 /// The pipeline's rules, for snapshots.
@@ -54,7 +55,12 @@ impl Requests {
     ///
     /// # Errors
     /// When the rules of redaction cannot be used.
-    pub fn new(config: &Config, host: &HostId, recent: Recent) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        host: &HostId,
+        recent: Recent,
+        strain: StrainGauge,
+    ) -> anyhow::Result<Self> {
         let defaults = Roots::default();
         let kmsg = config.roots.kmsg.clone();
         let declared = config
@@ -74,6 +80,20 @@ impl Requests {
             redact: Arc::new(Rules(Redactor::new(&config.redact_rules())?)),
             recent,
             lines: KeptLines::new(events_config(config, host), config.redact_rules()),
+            strain,
+        })
+    }
+}
+
+impl Requests {
+    /// Why nothing is done on demand just now.
+    fn refusal(&self) -> Option<String> {
+        let level = self.strain.level();
+        (level >= Strain::Strained).then(|| {
+            format!(
+                "the host suffers and its agent is {}: ask again later",
+                level.name()
+            )
         })
     }
 }
@@ -81,6 +101,10 @@ impl Requests {
 impl RequestHandler for Requests {
     fn read_lines(&self, asked: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
         let (events, receiver) = mpsc::channel(EVENT_CAPACITY);
+        if let Some(why) = self.refusal() {
+            let _ = events.try_send(LinesEvent::Failed(why));
+            return receiver;
+        }
         let (lines, failed) = (self.lines.clone(), events.clone());
         // Reading blocks for some seconds: a thread of its own, which ends when the session stops listening.
         let thread = std::thread::Builder::new()
@@ -104,6 +128,10 @@ impl RequestHandler for Requests {
         asked: firstlook_uplink::SnapshotRequest,
     ) -> mpsc::Receiver<SnapshotEvent> {
         let (events, receiver) = mpsc::channel(EVENT_CAPACITY);
+        if let Some(why) = self.refusal() {
+            let _ = events.try_send(SnapshotEvent::Failed(why));
+            return receiver;
+        }
         let defaults = SnapshotLimits::default();
         let total_bytes = defaults.total_bytes.min(asked.limit_bytes);
         let mut request = SnapshotRequest {

@@ -410,6 +410,8 @@ pub mod names {
     pub const AGENT_DROPPED: &str = "agent.dropped_records_total";
     /// (agent) bytes waiting in the journal.
     pub const AGENT_JOURNAL_BYTES: &str = "agent.journal_bytes";
+    /// (agent) how much work the agent gives up while its host suffers: 0 calm, 1 eased, 2 strained, 3 bare.
+    pub const AGENT_STRAIN: &str = "agent.strain";
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::config::EventsConfig;
-use crate::drive::{Outlet, Step, drive};
+use crate::drive::{Eases, Outlet, Step, drive};
 use crate::services::Services;
 use crate::{BlindSpots, Source};
 use certificates::Certificates;
@@ -48,6 +48,7 @@ const FILE_CHANGES_LIMIT: usize = 50;
 /// Watches until told to stop.
 pub(crate) async fn run(source: Source) {
     let outlet = Outlet {
+        eases: Eases::Looks(source.config.strain.clone()),
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use firstlook_model::{ComponentId, ComponentKind, HostId};
+use firstlook_model::{ComponentId, ComponentKind, HostId, StrainGauge};
 
 /// Log files to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct EventsConfig {
     pub dbus_socket: Option<PathBuf>,
     /// Log files to follow. Default none.
     pub files: Vec<TailedFiles>,
+    /// How much the readers may cost just now. Default calm, for ever.
+    pub strain: StrainGauge,
     /// Files and directories whose content is watched for changes. Default none: what a service's unit
     /// file and command line name is watched without being listed.
     pub watch: Vec<PathBuf>,
@@ -95,6 +97,7 @@ impl EventsConfig {
             ],
             dbus_socket: Some("/run/dbus/system_bus_socket".into()),
             files: Vec::new(),
+            strain: StrainGauge::default(),
             watch: Vec::new(),
         }
     }

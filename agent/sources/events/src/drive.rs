@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use firstlook_model::{Lines, Observation, Timestamp};
+use firstlook_model::{Lines, Observation, Strain, StrainGauge, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +37,42 @@ impl Step {
     }
 }
 
+/// What a reader gives up while the host suffers.
+#[derive(Clone, Debug)]
+pub(crate) enum Eases {
+    /// Nothing: what it reads says that the host lives, and why it dies.
+    Never,
+    /// From `Strained` on it reads ten batches a second at most, and nothing from `Bare` on: its lines wait where they are.
+    Lines(StrainGauge),
+    /// From `Eased` on it looks every ten seconds.
+    Looks(StrainGauge),
+}
+
+/// How long a reader waits at least between two batches while lines come slowly.
+const SLOWLY: Duration = Duration::from_millis(100);
+/// How often one that rests asks whether it may read again.
+const RESTING: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(10);
+
+impl Eases {
+    /// Whether the reader may not step now.
+    fn rests(&self) -> bool {
+        matches!(self, Self::Lines(gauge) if gauge.level() >= Strain::Bare)
+    }
+
+    /// The pause after a step, where the host's state asks for one.
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Lines(gauge) => (gauge.level() >= Strain::Strained).then_some(SLOWLY),
+            Self::Looks(gauge) => (gauge.level() >= Strain::Eased).then_some(SELDOM),
+            Self::Never => None,
+        }
+    }
+}
+
 /// Where a reader's results go and how it ends.
 pub(crate) struct Outlet {
+    pub(crate) eases: Eases,
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) blind: BlindSpots,
     pub(crate) stop: CancellationToken,
@@ -53,19 +87,25 @@ pub(crate) async fn drive(
     mut step: impl FnMut(Timestamp) -> Step + Send + 'static,
 ) {
     let (send, mut receive) = mpsc::channel::<Step>(QUEUE_BATCHES);
-    let stop = outlet.stop.clone();
+    let (stop, eases) = (outlet.stop.clone(), outlet.eases.clone());
     let thread = thread::Builder::new()
         .name(format!("fl-{name}"))
         .spawn(move || {
             while !stop.is_cancelled() && !send.is_closed() {
+                if eases.rests() {
+                    thread::park_timeout(RESTING);
+                    continue;
+                }
                 let found = step(clock::now());
                 let more = found.more;
                 // Fails only when the receiver is gone: the loop then ends by itself.
                 if !found.is_empty() && send.blocking_send(found).is_err() {
                     return;
                 }
-                if !more {
-                    thread::park_timeout(pause);
+                match eases.pause() {
+                    Some(longer) => thread::park_timeout(longer.max(pause)),
+                    None if more => {}
+                    None => thread::park_timeout(pause),
                 }
             }
         });
@@ -103,5 +143,29 @@ async fn hand_over(name: &'static str, sink: &dyn EventSink, found: Step) {
     }
     if !found.lines.lines.is_empty() || !found.lines.checkpoints.is_empty() {
         sink.deliver(found.lines).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_slowly_and_then_wait_and_looks_are_seldom() {
+        let gauge = StrainGauge::default();
+        let (lines, looks) = (Eases::Lines(gauge.clone()), Eases::Looks(gauge.clone()));
+        let mut seen = Vec::new();
+        for level in Strain::ALL {
+            gauge.set(level);
+            assert!(!Eases::Never.rests() && Eases::Never.pause().is_none() && !looks.rests());
+            seen.push((lines.rests(), lines.pause(), looks.pause()));
+        }
+        let expected = [
+            (false, None, None),
+            (false, None, Some(SELDOM)),
+            (false, Some(SLOWLY), Some(SELDOM)),
+            (true, Some(SLOWLY), Some(SELDOM)),
+        ];
+        assert_eq!(seen, expected);
     }
 }

@@ -24,7 +24,7 @@ use firstlook_model::{Checkpoint, ComponentId, LogSource, Loss, Observation, Raw
 
 use crate::Source;
 use crate::config::{EventsConfig, TailedFiles};
-use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
 use crate::sink::{BlindSpots, Checkpoints};
 use tail::{Begin, Cut, Identity, Position, Tail};
 
@@ -46,6 +46,7 @@ pub(crate) async fn run(source: Source) {
         return;
     }
     let outlet = Outlet {
+        eases: Eases::Lines(source.config.strain.clone()),
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),

@@ -15,7 +15,7 @@ use firstlook_model::{Change, LogSource, Observation, RawLine, Severity, Timesta
 
 use crate::Source;
 use crate::config::EventsConfig;
-use crate::drive::{BATCH_LIMIT_LINES, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
 use crate::logins::Logins;
 use crate::sink::BlindSpots;
 use entries::Message;
@@ -36,6 +36,7 @@ pub(crate) async fn run(source: Source) {
         return;
     }
     let outlet = Outlet {
+        eases: Eases::Lines(source.config.strain.clone()),
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),

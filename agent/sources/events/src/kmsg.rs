@@ -18,7 +18,7 @@ use firstlook_model::{Checkpoint, LogSource, Loss, Observation, RawLine, Timesta
 
 use crate::Source;
 use crate::clock;
-use crate::drive::{BATCH_LIMIT_LINES, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
 use crate::journald::severity;
 use owner::{Owner, Owners};
 use record::Record;
@@ -39,6 +39,7 @@ pub(crate) async fn run(source: Source) {
         return;
     };
     let outlet = Outlet {
+        eases: Eases::Never,
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),

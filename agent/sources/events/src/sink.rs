@@ -40,7 +40,7 @@ impl BlindSpots {
     }
 
     /// Says that `source` is blind. Logged when the reason is new.
-    pub(crate) fn set(&self, source: &'static str, reason: impl Into<String>) {
+    pub fn set(&self, source: &'static str, reason: impl Into<String>) {
         let reason = reason.into();
         let mut spots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spots.get(source) != Some(&reason) {
@@ -50,7 +50,7 @@ impl BlindSpots {
     }
 
     /// Says that `source` sees again.
-    pub(crate) fn clear(&self, source: &'static str) {
+    pub fn clear(&self, source: &'static str) {
         let mut spots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spots.remove(source).is_some() {
             tracing::info!(source, "source sees again");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use firstlook_model::{HostId, Inventory, Observation, Timestamp};
+use firstlook_model::{HostId, Inventory, Observation, Strain, StrainGauge, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ use crate::sampler::HostSampler;
 
 /// Name of this source in losses.
 pub const SOURCE: &str = "host";
+/// Samples are taken once in so many ticks where the host suffers most.
+const BARE_EVERY: u32 = 5;
 /// The inventory is compared with the one sent last at this interval.
 const INVENTORY_LOOK: Duration = Duration::from_secs(5);
 /// The inventory is sent at least at this interval.
@@ -42,6 +44,8 @@ pub struct HostConfig {
     pub interval: Duration,
     /// The agent's version, for the inventory.
     pub agent_version: String,
+    /// How much sampling may cost just now. Default calm, for ever.
+    pub strain: StrainGauge,
 }
 
 impl HostConfig {
@@ -53,6 +57,7 @@ impl HostConfig {
             limits: Limits::default(),
             interval: Duration::from_secs(1),
             agent_version: agent_version.into(),
+            strain: StrainGauge::default(),
         }
     }
 }
@@ -126,6 +131,7 @@ struct Sampling {
     sink: Arc<dyn Sink>,
     agent_version: String,
     missed: Arc<AtomicU64>,
+    strain: StrainGauge,
     started: Instant,
     looked: Option<Duration>,
     sent: Option<(Duration, Inventory)>,
@@ -134,10 +140,12 @@ struct Sampling {
 impl Sampling {
     fn new(config: HostConfig, sink: Arc<dyn Sink>, missed: Arc<AtomicU64>) -> Self {
         Self {
-            sampler: HostSampler::new(config.host, config.roots, config.limits),
+            sampler: HostSampler::new(config.host, config.roots, config.limits)
+                .easing(config.strain.clone()),
             sink,
             agent_version: config.agent_version,
             missed,
+            strain: config.strain,
             started: Instant::now(),
             looked: None,
             sent: None,
@@ -145,7 +153,14 @@ impl Sampling {
     }
 
     fn serve(mut self, ticks: &Receiver<()>) {
+        let mut rest = 0;
         while ticks.recv().is_ok() {
+            // While nothing more can be given up, one tick of five is taken.
+            if self.strain.level() >= Strain::Bare && rest > 0 {
+                rest -= 1;
+                continue;
+            }
+            rest = BARE_EVERY - 1;
             self.sampler
                 .add_missed(self.missed.swap(0, Ordering::Relaxed));
             self.step(wall_clock(), self.started.elapsed());

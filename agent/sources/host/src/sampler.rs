@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_model::signal::names;
-use firstlook_model::{ComponentId, EdgeObservation, Frame, HostId, Inventory, Timestamp};
+use firstlook_model::{
+    ComponentId, EdgeObservation, Frame, HostId, Inventory, StrainGauge, Timestamp,
+};
 
 use crate::addresses;
 use crate::arrays::Arrays;
@@ -89,6 +91,12 @@ pub struct HostSampler {
 }
 
 impl HostSampler {
+    /// Costs less while the host suffers.
+    pub fn easing(mut self, strain: StrainGauge) -> Self {
+        self.sockets.ease(strain);
+        self
+    }
+
     /// A sampler of the host seen below these roots. Nothing is read before the first sample, except facts
     /// that do not change.
     pub fn new(host: HostId, roots: HostRoots, limits: Limits) -> Self {

@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use firstlook_model::{ComponentId, ComponentKind, EdgeObservation, HostId, Listener, Timestamp};
+use firstlook_model::{
+    ComponentId, ComponentKind, EdgeObservation, HostId, Listener, Strain, StrainGauge, Timestamp,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::Limits;
@@ -76,6 +78,7 @@ pub(crate) struct SocketSampler {
     endings: Endings,
     endings_missed: bool,
     glances: Glances,
+    strain: StrainGauge,
     owners: Owners,
     spaces: Spaces,
     nat: Nat,
@@ -109,6 +112,7 @@ impl SocketSampler {
             endings: Endings::new(limits.endings),
             endings_missed: false,
             glances: Glances::default(),
+            strain: StrainGauge::default(),
             owners: Owners::new(roots.proc.clone()),
             spaces: Spaces::new(roots.proc.clone()),
             nat: Nat::new(roots.net("nf_conntrack")),
@@ -171,7 +175,7 @@ impl SocketSampler {
     fn glance(&mut self, monotonic: Duration, cost: Duration, services: &Services) {
         let looks = self.glances.looks(cost, monotonic);
         let wanted = self.connections.uncalled().clone();
-        if wanted.is_empty() || looks == 0 {
+        if wanted.is_empty() || looks == 0 || !self.is_calm() {
             return;
         }
         let mut found = false;
@@ -197,10 +201,20 @@ impl SocketSampler {
         self.glances.found(found, monotonic);
     }
 
+    /// Has connections looked at less often while the host suffers.
+    pub(crate) fn ease(&mut self, strain: StrainGauge) {
+        self.strain = strain;
+    }
+
+    fn is_calm(&self) -> bool {
+        self.strain.level() == Strain::Calm
+    }
+
     /// The time to the next dump of connections, after one of this cost.
     fn interval(&self, cost: Duration) -> Duration {
         let share = self.limits.edge_cpu_share.max(1e-6);
         let (least, most) = (self.limits.edge_interval, self.limits.edge_interval_max);
+        let least = if self.is_calm() { least } else { most };
         let wanted = Duration::try_from_secs_f64(cost.as_secs_f64() / share).unwrap_or(most);
         // A tick may come a little early: half of one is allowed for.
         wanted

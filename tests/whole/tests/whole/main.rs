@@ -20,5 +20,6 @@ mod revocation;
 mod session;
 mod silence;
 mod snapshots;
+mod strain;
 mod units;
 mod verdict;

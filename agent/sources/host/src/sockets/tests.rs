@@ -168,6 +168,20 @@ fn the_interval_stretches_with_the_cost() {
 }
 
 #[test]
+fn connections_are_looked_at_seldom_while_the_host_suffers() {
+    let (mut sampler, gauge) = (sampler(), StrainGauge::default());
+    sampler.ease(gauge.clone());
+    let calm = sampler.interval(Duration::ZERO);
+    gauge.set(Strain::Eased);
+    let eased = sampler.interval(Duration::ZERO);
+    let most = sampler.limits.edge_interval_max;
+    assert!(
+        calm < most && eased == most - Duration::from_millis(500),
+        "{eased:?}"
+    );
+}
+
+#[test]
 fn connections_beyond_the_budget_are_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let _near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
