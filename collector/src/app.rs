@@ -66,12 +66,13 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     housekeeping::remove_parts(&snapshots).context("the snapshot folder cannot be read")?;
 
     let (server, server_key) = home.authority.issue_server(&home.addresses, clock::now())?;
-    let tls = server_config(
-        &server.certificate_pem,
-        &server_key,
-        home.authority.certificate_pem(),
-    )
-    .context("TLS cannot be set up")?;
+    let tls = |lapsed| {
+        let authority = home.authority.certificate_pem();
+        server_config(&server.certificate_pem, &server_key, authority, lapsed)
+            .context("TLS cannot be set up")
+    };
+    let agents_tls = tls(options.return_within())?;
+    let responders_tls = tls(Duration::ZERO)?;
     let bearer = BearerFile(home.bearer_file());
     let authority = Arc::new(home.authority);
 
@@ -132,7 +133,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         &mut supervisor,
         "agents",
         agents,
-        Arc::clone(&tls),
+        agents_tls,
         Arc::clone(&doors),
         router,
     );
@@ -162,7 +163,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         &mut supervisor,
         "responders",
         responders,
-        tls,
+        responders_tls,
         doors,
         router,
     );
@@ -292,6 +293,10 @@ fn counters(
             (
                 "firstlook_enrol_nameless_certificates_total".to_owned(),
                 of(&doors.nameless),
+            ),
+            (
+                "firstlook_enrol_lapsed_certificates_total".to_owned(),
+                of(&doors.lapsed),
             ),
             (
                 "firstlook_ingest_contacts_dropped_total".to_owned(),

@@ -42,12 +42,20 @@ pub struct RunOptions {
     /// How many GiB of telemetry are kept, 1 to 1000000
     #[arg(long, default_value_t = 20, value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub retention_gib: u32,
+    /// For how many days after its end a host may still renew its last certificate, 0 (not at all) to 365
+    #[arg(long, default_value_t = 30, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=365))]
+    pub return_days: u32,
 }
 
 impl RunOptions {
     /// Retention by age.
     pub fn retention_age(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+
+    /// How long after its end a host may still renew its last certificate.
+    pub fn return_within(&self) -> Duration {
+        Duration::from_secs(u64::from(self.return_days) * 86_400)
     }
 
     /// Retention by bytes.

@@ -80,6 +80,29 @@ impl Registry for DeskRegistry {
         Ok(())
     }
 
+    /// The last certificate only: an older one may be a copy that somebody else has.
+    fn may_return(&self, host: &HostId, fingerprint: &str, now: Timestamp) -> Result<(), Refused> {
+        let row = self
+            .0
+            .hosts()
+            .get(host)
+            .map_err(|e| Self::unavailable(&e))?;
+        let refused = match row {
+            Some(row) if row.revoked.is_some() => Refused::Host(host.clone()),
+            None => Refused::Host(host.clone()),
+            Some(row) if row.certificate.fingerprint != fingerprint => {
+                Refused::Superseded(host.clone())
+            }
+            Some(_) => {
+                self.note(host, "return", AuditOutcome::Done, String::new(), now);
+                return Ok(());
+            }
+        };
+        // Not in the audit: whoever holds a void certificate could fill it.
+        tracing::warn!(%host, "the return of a host was refused");
+        Err(refused)
+    }
+
     fn renew(
         &self,
         host: &HostId,
@@ -225,7 +248,14 @@ mod tests {
             result: AuditOutcome::Done,
             detail: String::new(),
         };
+        let returns = |shown: &str| registry.may_return(&host, shown, NOW);
+        let superseded = Err(Refused::Superseded(host.clone()));
+        assert_eq!(
+            (returns("hash of ab"), returns("hash of 1")),
+            (Ok(()), superseded)
+        );
         desk.hosts().revoke(&host, NOW, &entry).unwrap();
+        assert_eq!(returns("hash of ab"), Err(Refused::Host(host.clone())));
         let refused = Err(Refused::Host(host.clone()));
         let renew = |shown: &str| registry.renew(&host, shown, &issued("cd"), NOW);
         assert_eq!(renew("hash of ab"), refused);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use firstlook_model::{HostId, InvalidId};
 use firstlook_proto::wire;
 use firstlook_proto::wire::enrolment_client::EnrolmentClient;
+use firstlook_runtime::clock;
 use firstlook_runtime::telemetry::chain;
 use rcgen::{CertificateParams, KeyPair};
 use ring::digest::{SHA256, digest};
@@ -90,7 +91,11 @@ pub enum JoinError {
 /// [`JoinError`]; nothing was kept.
 pub async fn join(request: JoinRequest, state_dir: &Path) -> Result<Identity, JoinError> {
     if Identity::exists(state_dir) {
-        return Err(JoinError::Joined(Identity::load(state_dir)?.host));
+        let known = Identity::load(state_dir)?;
+        // One that has ended is worth nothing; the journal beside it is, and goes along.
+        if known.expires > clock::now() {
+            return Err(JoinError::Joined(known.host));
+        }
     }
     let (secret, fingerprint) = split(&request.token).ok_or(JoinError::Token)?;
     // Before the token is used up: a folder that cannot be written must not cost it.

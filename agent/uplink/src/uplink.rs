@@ -136,8 +136,9 @@ impl Uplink {
         // Tried all the same: it may be this host's clock that is wrong, and the collector decides by its own.
         ended.map_err(|why| match clock::now() >= self.identity.expires {
             true => format!(
-                "{why}; the certificate ended at {}: join again with a new token",
-                self.identity.expires
+                "{why}; the certificate ended at {}: make a token with `firstlook tokens create --host {} --replace`, \
+                 join again here with it, and restart the agent",
+                self.identity.expires, self.identity.host
             ),
             false => why,
         })

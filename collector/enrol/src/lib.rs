@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod identity;
+mod lapsed;
 pub mod listener;
 pub mod service;
 pub mod token;

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use firstlook_model::Peer;
+use firstlook_runtime::clock;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
@@ -28,6 +29,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use crate::identity::peer_of;
+use crate::lapsed::{Lenient, dated};
 
 /// Caps and deadlines of a listening port.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +40,7 @@ pub struct ListenerLimits {
     pub handshake_timeout: Duration,
     /// Connections with a client certificate.
     pub authenticated: usize,
-    /// Connections without one.
+    /// Connections without one, or with one that has ended.
     pub anonymous: usize,
     /// How long a connection without one may live.
     pub anonymous_lifetime: Duration,
@@ -69,6 +71,8 @@ pub struct ListenerCounters {
     pub over_cap: AtomicU64,
     /// Certificates that name no one.
     pub nameless: AtomicU64,
+    /// Hosts let in to renew a certificate that had ended.
+    pub lapsed: AtomicU64,
 }
 
 impl ListenerCounters {
@@ -77,7 +81,8 @@ impl ListenerCounters {
     }
 }
 
-/// TLS settings of a port that asks for, and checks, a client certificate but does not insist on one.
+/// TLS settings of a port that asks for, and checks, a client certificate but does not insist on one. A host whose
+/// certificate ended no longer than `lapsed` ago is let in as [`Peer::Lapsed`]; with zero nobody is.
 ///
 /// The chain sent holds the authority's certificate too, so that a joining agent can compare its hash.
 ///
@@ -87,6 +92,7 @@ pub fn server_config(
     certificate_pem: &str,
     key_pem: &str,
     authority_pem: &str,
+    lapsed: Duration,
 ) -> io::Result<Arc<ServerConfig>> {
     let invalid = |e: &dyn std::fmt::Display| io::Error::other(e.to_string());
     let certificate =
@@ -102,6 +108,10 @@ pub fn server_config(
             .allow_unauthenticated()
             .build()
             .map_err(|e| invalid(&e))?;
+    let verifier = match lapsed.is_zero() {
+        true => verifier,
+        false => Arc::new(Lenient::new(verifier, lapsed)),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| invalid(&e))?
@@ -192,7 +202,8 @@ async fn admit(socket: TcpStream, gate: Arc<Gate>, ready: mpsc::Sender<io::Resul
         .1
         .peer_certificates()
         .and_then(|chain| chain.first());
-    let peer = match certificate.map(|der| peer_of(der)) {
+    let known = certificate.map(|der| peer_of(der).map(|peer| dated(peer, clock::now())));
+    let peer = match known {
         None => Peer::Anonymous,
         Some(Ok(peer)) => peer,
         Some(Err(error)) => {
@@ -202,6 +213,11 @@ async fn admit(socket: TcpStream, gate: Arc<Gate>, ready: mpsc::Sender<io::Resul
     };
     let (cap, lifetime, silence) = match peer {
         Peer::Anonymous => (&gate.anonymous, gate.limits.anonymous_lifetime, None),
+        // One question, as of somebody who joins.
+        Peer::Lapsed { .. } => {
+            ListenerCounters::count(&gate.counters.lapsed);
+            (&gate.anonymous, gate.limits.anonymous_lifetime, None)
+        }
         _ => (
             &gate.authenticated,
             gate.limits.silence,

@@ -19,6 +19,8 @@ pub enum Refused {
     NameTaken(HostId),
     /// The host was revoked or never enrolled, or what it shows is of before it joined again.
     Host(HostId),
+    /// The certificate has ended and is not the last one that the host was given.
+    Superseded(HostId),
     /// The registry cannot be read or written; a retry may help.
     Unavailable(String),
 }
@@ -47,6 +49,13 @@ pub trait Registry: Send + Sync + 'static {
         issued: &Issued,
         now: Timestamp,
     ) -> Result<(), Refused>;
+
+    /// Whether a host whose certificate has ended may have a new one: it is not revoked, and the certificate with this
+    /// fingerprint is the last one that it was given.
+    ///
+    /// # Errors
+    /// [`Refused::Host`], [`Refused::Superseded`], [`Refused::Unavailable`].
+    fn may_return(&self, host: &HostId, fingerprint: &str, now: Timestamp) -> Result<(), Refused>;
 
     /// Notes a certificate that was issued to a host for the one of the fingerprint `shown`.
     ///
@@ -144,15 +153,29 @@ impl<R: Registry> Enrolment for EnrolmentService<R> {
         &self,
         request: Request<wire::RenewRequest>,
     ) -> Result<Response<wire::RenewReply>, Status> {
-        let Some(Peer::Host {
-            host, fingerprint, ..
-        }) = request.extensions().get::<Peer>().cloned()
-        else {
-            return Err(Status::unauthenticated(
-                "renewal needs the host's own certificate",
-            ));
+        let now = (self.clock)();
+        let (host, fingerprint) = match request.extensions().get::<Peer>().cloned() {
+            Some(Peer::Host {
+                host, fingerprint, ..
+            }) => (host, fingerprint),
+            Some(Peer::Lapsed {
+                host,
+                ended,
+                fingerprint,
+            }) => {
+                let (asking, shown) = (host.clone(), fingerprint.clone());
+                self.blocking(move |registry| registry.may_return(&asking, &shown, now))
+                    .await?;
+                tracing::info!(%host, %ended, "a host returns whose certificate had ended");
+                (host, fingerprint)
+            }
+            _ => {
+                return Err(Status::unauthenticated(
+                    "renewal needs the host's own certificate",
+                ));
+            }
         };
-        let (csr_pem, now) = (request.into_inner().csr_pem, (self.clock)());
+        let csr_pem = request.into_inner().csr_pem;
         let renew = move |registry: &R, host: &HostId, issued: &Issued| {
             registry.renew(host, &fingerprint, issued, now)
         };
@@ -185,6 +208,10 @@ fn refusal(refused: Refused) -> Status {
         )),
         Refused::Host(host) => Status::permission_denied(format!(
             "host {host} is revoked or was never enrolled: join it again with a new token"
+        )),
+        Refused::Superseded(host) => Status::permission_denied(format!(
+            "the certificate of host {host} has ended, and it was given a later one: join it again with a token made \
+             with `firstlook tokens create --host {host} --replace`"
         )),
         Refused::Unavailable(why) => {
             tracing::error!(error = why, "registry cannot be used");

@@ -15,6 +15,15 @@ pub enum Peer {
         /// SHA-256 of its certificate (DER), in hexadecimal.
         fingerprint: String,
     },
+    /// The agent of a host whose certificate ended a while ago. It may ask for a new one and do nothing else.
+    Lapsed {
+        /// Which.
+        host: HostId,
+        /// When its certificate ended.
+        ended: Timestamp,
+        /// SHA-256 of the certificate (DER), in hexadecimal.
+        fingerprint: String,
+    },
     /// A person or tool that may ask.
     Responder {
         /// Name in the certificate.

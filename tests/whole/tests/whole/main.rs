@@ -11,6 +11,7 @@ mod forward;
 mod full_disk;
 mod join;
 mod kept;
+mod lapsed;
 mod names;
 mod path;
 mod probes;

@@ -70,8 +70,13 @@ impl Door {
         let (server, key) = authority
             .issue_server(&["127.0.0.1".to_owned()], now())
             .unwrap();
-        let tls =
-            server_config(&server.certificate_pem, &key, authority.certificate_pem()).unwrap();
+        let tls = server_config(
+            &server.certificate_pem,
+            &key,
+            authority.certificate_pem(),
+            Duration::ZERO,
+        )
+        .unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port();
         let listener = Arc::new(ListenerCounters::default());
