@@ -10,6 +10,7 @@ mod kept_lines;
 mod ledger;
 mod office;
 mod registry;
+mod replay;
 mod snapshots;
 
 use std::io::Write;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Run until stopped; makes what is missing first
     Run(RunOptions),
+    /// Rank the components of recorded incidents, and score the ranking where the truth is given
+    Replay(replay::ReplayOptions),
     /// Let people and tools ask
     #[command(subcommand)]
     Responder(Responder),
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
                 .build();
             runtime.context("cannot start")?.block_on(app::run(options))
         }
+        Command::Replay(options) => say(&replay::run(&options)?),
         Command::Responder(Responder::Add {
             name,
             data_dir,

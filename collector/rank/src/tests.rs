@@ -1,0 +1,169 @@
+//! Small made-up worlds.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ALARM: f64 = 300.0;
+
+/// A value a second for 500 seconds: a ripple around `level`, and `level + step` from the alarm on.
+fn stepping(component: &str, signal: &str, level: f64, step: f64) -> Series {
+    let value = |i: u32| {
+        level + f64::from(i % 7) * level / 100.0 + if f64::from(i) >= ALARM { step } else { 0.0 }
+    };
+    Series {
+        component: component.into(),
+        signal: signal.into(),
+        points: (0..500).map(|i| (f64::from(i), value(i))).collect(),
+    }
+}
+
+fn at(time: f64) -> Alarm {
+    Alarm {
+        time,
+        ..Alarm::default()
+    }
+}
+
+fn ranked(world: &[Series], time: f64) -> Vec<Suspect> {
+    rank(world, &[], &at(time)).suspects
+}
+
+fn names(suspects: &[Suspect]) -> Vec<&str> {
+    suspects.iter().map(|s| s.component.as_str()).collect()
+}
+
+#[test]
+fn the_component_that_moved_most_comes_first() {
+    let world = [
+        stepping("a", "cpu", 10.0, 2.0),
+        stepping("b", "cpu", 10.0, 90.0),
+        stepping("c", "cpu", 10.0, 0.0),
+    ];
+    assert_eq!(names(&ranked(&world, ALARM)), ["b", "a"]);
+}
+
+#[test]
+fn it_abstains_when_nothing_moved() {
+    let world = [
+        stepping("a", "cpu", 10.0, 0.0),
+        stepping("b", "mem", 1e9, 0.0),
+    ];
+    assert_eq!(rank(&world, &[], &at(ALARM)).verdict(), None);
+}
+
+#[test]
+fn a_late_alarm_does_not_hide_the_onset() {
+    let world = [
+        stepping("a", "cpu", 10.0, 0.0),
+        stepping("b", "cpu", 10.0, 50.0),
+    ];
+    for late in [0.0, 60.0, 180.0] {
+        let suspects = ranked(&world, ALARM + late);
+        assert_eq!(names(&suspects), ["b"], "{late} s late");
+        assert!(
+            (suspects[0].evidence[0].shift.since - ALARM).abs() < 20.0,
+            "{late} s late"
+        );
+    }
+}
+
+#[test]
+fn signals_of_one_family_count_once() {
+    let world = [
+        stepping("a", "latency_p90", 10.0, 5.0),
+        stepping("a", "latency_p99", 10.0, 6.0),
+    ];
+    let suspects = ranked(&world, ALARM);
+    assert_eq!(suspects[0].evidence.len(), 1);
+    assert_eq!(suspects[0].evidence[0].signal, "latency_p99");
+}
+
+#[test]
+fn a_flat_zero_that_moves_is_a_shift() {
+    let world = [stepping("a", "errors", 0.0, 1.0)];
+    assert_eq!(names(&ranked(&world, ALARM)), ["a"]);
+}
+
+#[test]
+fn a_move_that_the_time_before_also_shows_is_no_verdict() {
+    let mut world = [stepping("a", "cpu", 10.0, 40.0)];
+    assert!(rank(&world, &[], &at(ALARM)).verdict().is_some());
+    for point in &mut world[0].points {
+        if (120.0..160.0).contains(&point.0) {
+            point.1 += 40.0;
+        }
+    }
+    let ranking = rank(&world, &[], &at(ALARM));
+    assert_eq!(ranking.verdict(), None, "{ranking:?}");
+}
+
+#[test]
+fn one_stray_point_at_the_end_is_no_verdict() {
+    let mut world = [stepping("a", "cpu", 10.0, 0.0)];
+    world[0].points.truncate(300);
+    world[0].points[299].1 = 1e6;
+    assert_eq!(rank(&world, &[], &at(ALARM)).verdict(), None);
+}
+
+#[test]
+fn without_time_before_it_abstains() {
+    let mut world = [stepping("a", "cpu", 10.0, 90.0)];
+    world[0].points.drain(..294);
+    let ranking = rank(&world, &[], &at(ALARM));
+    assert_eq!(names(&ranking.suspects), ["a"]);
+    assert_eq!(ranking.verdict(), None);
+}
+
+#[test]
+fn slowness_is_followed_along_the_calls_to_where_it_arises() {
+    let calls = |n| [("front", n), ("middle", n), ("back", n), ("aside", 1.0)];
+    let mut world: Vec<Series> = calls(100.0)
+        .map(|(name, load)| stepping(name, "requests", load, 0.0))
+        .into();
+    for (name, slower) in [
+        ("front", 50.0),
+        ("middle", 50.0),
+        ("back", 49.0),
+        ("aside", 500.0),
+    ] {
+        world.push(stepping(name, "latency", 10.0, slower));
+    }
+    let edge = |(caller, callee): (&str, &str)| Edge {
+        caller: caller.into(),
+        callee: callee.into(),
+    };
+    let edges = [("front", "middle"), ("middle", "back"), ("front", "aside")].map(edge);
+    let alarm = Alarm {
+        time: ALARM,
+        component: Some("front".into()),
+        signal: Some("latency".into()),
+    };
+    let ranking = rank(&world, &edges, &alarm);
+    assert_eq!(ranking.verdict().unwrap().component, "back");
+    let share = ranking.suspects[0].own_share.unwrap();
+    assert!((0.9..1.0).contains(&share), "{share}");
+    assert_eq!(ranked(&world, ALARM)[0].component, "aside");
+}
+
+proptest! {
+    #[test]
+    fn the_unit_does_not_matter(power in -6i32..7, step in 1.0f64..100.0) {
+        let mut world = [stepping("a", "mem", 10.0, step)];
+        let plain = ranked(&world, ALARM);
+        for point in &mut world[0].points {
+            point.1 *= 2f64.powi(power);
+        }
+        prop_assert_eq!(plain.first().map(|s| s.score), ranked(&world, ALARM).first().map(|s| s.score));
+    }
+
+    #[test]
+    fn any_numbers_are_ranked_without_a_panic(
+        points in prop::collection::vec((any::<f64>(), any::<f64>()), 0..40), alarm in any::<f64>()
+    ) {
+        let world = [Series { component: "a".into(), signal: "x".into(), points }];
+        for suspect in ranked(&world, alarm) {
+            prop_assert!(!suspect.evidence.is_empty());
+        }
+    }
+}

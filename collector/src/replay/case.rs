@@ -1,0 +1,254 @@
+//! A recorded incident on disk: a folder with `case.json`, `metrics.csv` and more. `docs/replay.md` is its form.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use firstlook_rank::{Alarm, Edge, Series};
+use serde::Deserialize;
+
+/// No file of a case may be larger.
+const LARGEST_FILE_BYTES: u64 = 64 << 20;
+/// No recording may have more columns, or more rows.
+const MOST_COLUMNS: usize = 4_096;
+const MOST_ROWS: usize = 200_000;
+/// No call graph may have more edges.
+const MOST_EDGES: usize = 100_000;
+/// Files that a case may have. The last three are not read yet.
+const KNOWN_FILES: &[&str] = &[
+    "case.json",
+    "metrics.csv",
+    "edges.csv",
+    "logs.ndjson",
+    "changes.ndjson",
+    "spans.ndjson",
+];
+
+/// What `case.json` says; a field that is not here is ignored.
+#[derive(Debug, Deserialize)]
+pub struct About {
+    pub set: String,
+    #[serde(default)]
+    pub interval_s: Option<f64>,
+    pub reference_time: f64,
+    pub alarm: Noticed,
+    #[serde(default)]
+    pub normal_until: Option<f64>,
+    #[serde(default)]
+    history: Option<String>,
+    #[serde(default)]
+    pub truth: Truth,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Noticed {
+    pub time: f64,
+    #[serde(default)]
+    component: Option<String>,
+    #[serde(default)]
+    signal: Option<String>,
+}
+
+impl Noticed {
+    /// As it is ranked by, told so many seconds late.
+    pub fn late(&self, seconds: u32) -> Alarm {
+        Alarm {
+            time: self.time + f64::from(seconds),
+            component: self.component.clone(),
+            signal: self.signal.clone(),
+        }
+    }
+}
+
+/// For the scorer alone.
+#[derive(Debug, Default, Deserialize)]
+pub struct Truth {
+    #[serde(default)]
+    pub component: Option<String>,
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+/// A case, read whole.
+#[derive(Debug)]
+pub struct Case {
+    pub name: String,
+    pub about: About,
+    /// Nothing after the reference time.
+    pub series: Vec<Series>,
+    /// Who calls whom; empty: not recorded.
+    pub edges: Vec<Edge>,
+    /// Files whose name means nothing here.
+    pub unknown_files: Vec<String>,
+}
+
+/// Reads the case in a folder.
+///
+/// # Errors
+/// A file is absent, too large or not in its form; the message names it.
+pub fn read(folder: &Path) -> anyhow::Result<Case> {
+    let about = text(&folder.join("case.json"))?;
+    let about: About = serde_json::from_str(&about).context("case.json is not in its form")?;
+    let mut series = metrics(&text(&folder.join("metrics.csv"))?).context("metrics.csv")?;
+    if let Some(history) = &about.history {
+        let earlier = metrics(&text(&folder.join(history))?).context("history")?;
+        prepend(&mut series, earlier, about.interval_s.unwrap_or(60.0));
+    }
+    for one in &mut series {
+        one.points.retain(|(time, _)| *time <= about.reference_time);
+    }
+    let calls = folder.join("edges.csv");
+    let edges = if calls.exists() {
+        edges(&text(&calls)?).context("edges.csv")?
+    } else {
+        Vec::new()
+    };
+    Ok(Case {
+        name: folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        about,
+        series,
+        edges,
+        unknown_files: unknown_files(folder)?,
+    })
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut text = String::new();
+    file.take(LARGEST_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(
+        text.len() as u64 <= LARGEST_FILE_BYTES,
+        "{} is too large",
+        path.display()
+    );
+    Ok(text)
+}
+
+fn unknown_files(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut unknown = Vec::new();
+    for entry in folder.read_dir().context("cannot list the case")? {
+        let name = entry.context("cannot list the case")?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if !KNOWN_FILES.contains(&name.as_str()) {
+            unknown.push(name);
+        }
+    }
+    unknown.sort();
+    Ok(unknown)
+}
+
+/// `time`, then a column per `component|signal`. An empty cell is no observation.
+fn metrics(text: &str) -> anyhow::Result<Vec<Series>> {
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().context("no header")?.split(',').collect();
+    ensure!(
+        header.first() == Some(&"time"),
+        "the first column is not time"
+    );
+    ensure!(
+        header.len() <= MOST_COLUMNS,
+        "more than {MOST_COLUMNS} columns"
+    );
+    let mut series = Vec::new();
+    for name in header.iter().skip(1) {
+        let Some((component, signal)) = name.rsplit_once('|') else {
+            bail!("a column is not named component|signal: {name:?}");
+        };
+        series.push(Series {
+            component: component.into(),
+            signal: signal.into(),
+            points: Vec::new(),
+        });
+    }
+    let mut latest = f64::NEG_INFINITY;
+    for (row, line) in lines.enumerate() {
+        ensure!(row < MOST_ROWS, "more than {MOST_ROWS} rows");
+        let cells: Vec<&str> = line.split(',').collect();
+        ensure!(
+            cells.len() == header.len(),
+            "row {}: not as wide as the header",
+            row + 2
+        );
+        let time = number(cells[0]).with_context(|| format!("row {}: time", row + 2))?;
+        ensure!(time >= latest, "row {}: times do not ascend", row + 2);
+        latest = time;
+        for (one, cell) in series.iter_mut().zip(&cells[1..]) {
+            if !cell.is_empty() {
+                let value = number(cell).with_context(|| format!("row {}", row + 2))?;
+                one.points.push((time, value));
+            }
+        }
+    }
+    Ok(series)
+}
+
+/// `caller,callee` under a header.
+fn edges(text: &str) -> anyhow::Result<Vec<Edge>> {
+    let mut lines = text.lines();
+    ensure!(
+        lines.next() == Some("caller,callee"),
+        "the header is not caller,callee"
+    );
+    let mut edges = Vec::new();
+    for (row, line) in lines.enumerate() {
+        ensure!(row < MOST_EDGES, "more than {MOST_EDGES} edges");
+        let ends = line.split_once(',');
+        let (caller, callee) = ends.with_context(|| format!("row {}: no two ends", row + 2))?;
+        edges.push(Edge {
+            caller: caller.into(),
+            callee: callee.into(),
+        });
+    }
+    Ok(edges)
+}
+
+fn number(cell: &str) -> anyhow::Result<f64> {
+    let value: f64 = cell
+        .parse()
+        .with_context(|| format!("no number: {cell:?}"))?;
+    ensure!(value.is_finite(), "not finite: {cell:?}");
+    Ok(value)
+}
+
+/// Puts a history before the series, moved to end one interval before them.
+fn prepend(series: &mut Vec<Series>, earlier: Vec<Series>, interval: f64) {
+    let ends = |all: &[Series], first: bool| {
+        let times = all.iter().flat_map(|s| {
+            if first {
+                s.points.first()
+            } else {
+                s.points.last()
+            }
+        });
+        let times = times.map(|(time, _)| *time);
+        if first {
+            times.reduce(f64::min)
+        } else {
+            times.reduce(f64::max)
+        }
+    };
+    let (Some(start), Some(end)) = (ends(series, true), ends(&earlier, false)) else {
+        return;
+    };
+    let moved = start - interval - end;
+    for mut old in earlier {
+        for point in &mut old.points {
+            point.0 += moved;
+        }
+        let same = |s: &&mut Series| s.component == old.component && s.signal == old.signal;
+        match series.iter_mut().find(same) {
+            Some(one) => one.points.splice(0..0, old.points).for_each(drop),
+            None => series.push(old),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
