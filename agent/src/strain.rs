@@ -88,7 +88,8 @@ const SIGNS: [Sign; 6] = [
     Sign {
         what: "tasks wait for a processor, % of 10 s",
         read: |r, _| r.cpu_some,
-        from: [60.0, 90.0, NEVER],
+        // A busy host is no suffering one, and the agent's weight makes it wait for all others.
+        from: [90.0, NEVER, NEVER],
     },
     Sign {
         what: "all tasks wait for memory, % of 10 s",
@@ -98,7 +99,7 @@ const SIGNS: [Sign; 6] = [
     Sign {
         what: "all tasks wait for IO, % of 10 s",
         read: |r, _| r.io_full,
-        from: [60.0, 90.0, NEVER],
+        from: [80.0, NEVER, NEVER],
     },
     Sign {
         what: "the agent's CPU, % of `budget.cpu_percent`",
