@@ -54,12 +54,15 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
         if case.about.truth.component.is_some() {
             score.count(place, ranking.verdict().is_some());
         }
-        if let Some(spoke) = speaks_while_normal(&case) {
+        let while_normal = speaks_while_normal(&case);
+        if let Some(spoke) = while_normal {
             score.quiet += 1;
             score.false_verdicts += u32::from(spoke);
         }
         if options.json {
-            writeln!(out, "{}", json(&case, &ranking, place))?;
+            let mut document = json(&case, &ranking, place);
+            document["spoke_while_normal"] = while_normal.into();
+            writeln!(out, "{document}")?;
         } else {
             out.push_str(&lines(&case, &ranking, place, options.explain));
         }

@@ -11,6 +11,7 @@ mod overhead;
 mod process;
 mod product;
 mod query;
+mod rca;
 mod report;
 mod rivals;
 mod shipping;
@@ -53,6 +54,8 @@ enum Figure {
     AgentLoaded(overhead::Options),
     /// How well and fast log lines are grouped, on labelled logs, beside Drain3.
     Templates(templates::Options),
+    /// How often the component at fault comes first on recorded incidents.
+    Rca(rca::Options),
     /// Lines from a file to where they are kept: CPU per gigabyte and speed, beside rsyslog.
     LogShipping(shipping::Options),
     /// An hour without the collector: what the journal keeps of it, and how long draining takes.
@@ -101,6 +104,7 @@ fn main() -> anyhow::Result<()> {
         Figure::AgentOverhead(options) => overhead::measure(options)?,
         Figure::AgentLoaded(options) => overhead::measure_loaded(options)?,
         Figure::Templates(options) => templates::measure(options)?,
+        Figure::Rca(options) => rca::measure(options)?,
         Figure::LogShipping(options) => shipping::measure(options)?,
         Figure::Spool(options) => spool::measure(options)?,
         Figure::AnswerConnections { count } => return overhead::answer_connections(*count),
