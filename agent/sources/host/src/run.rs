@@ -192,6 +192,7 @@ impl Sampling {
                 self.sent = Some((monotonic, inventory));
             }
         }
+        self.sampler.linger(monotonic);
     }
 }
 

@@ -196,6 +196,12 @@ impl HostSampler {
         self.registry.frame(now)
     }
 
+    /// Does what may take its time, up to a quarter of a second, once a sample is out: looks for callers that each
+    /// sample misses.
+    pub fn linger(&mut self, monotonic: Duration) {
+        self.sockets.glance(monotonic, &self.services);
+    }
+
     fn expire(&mut self) {
         let (registry, limits) = (&mut self.registry, &self.limits);
         self.network.expire(registry, limits);

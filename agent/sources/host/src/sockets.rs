@@ -78,6 +78,8 @@ pub(crate) struct SocketSampler {
     endings: Endings,
     endings_missed: bool,
     glances: Glances,
+    /// What a dump cost after which no glance was taken yet.
+    unglanced: Option<Duration>,
     strain: StrainGauge,
     owners: Owners,
     spaces: Spaces,
@@ -112,6 +114,7 @@ impl SocketSampler {
             endings: Endings::new(limits.endings),
             endings_missed: false,
             glances: Glances::default(),
+            unglanced: None,
             strain: StrainGauge::default(),
             owners: Owners::new(roots.proc.clone()),
             spaces: Spaces::new(roots.proc.clone()),
@@ -167,12 +170,16 @@ impl SocketSampler {
         };
         let cost = thread_cpu().saturating_sub(began) + std::mem::take(&mut self.cost_elsewhere);
         self.due = monotonic + self.interval(cost);
-        self.glance(monotonic, cost, services);
+        self.unglanced = Some(cost);
         edges
     }
 
-    /// Looks a few times more where calls end that nobody is known to make.
-    fn glance(&mut self, monotonic: Duration, cost: Duration, services: &Services) {
+    /// Looks a few times more after a dump, where calls end that nobody is known to make. Waits between the looks, up to
+    /// a quarter of a second in all: to be called once the sample is out.
+    pub(crate) fn glance(&mut self, monotonic: Duration, services: &Services) {
+        let Some(cost) = self.unglanced.take() else {
+            return;
+        };
         let looks = self.glances.looks(cost, monotonic);
         let wanted = self.connections.uncalled().clone();
         if wanted.is_empty() || looks == 0 || !self.is_calm() {
