@@ -18,8 +18,8 @@ const FAINTEST_SHIFT: f64 = 1.0;
 const CLEAR_SHIFT: f64 = 3.0;
 /// What stands out moved by at least so many spreads …
 const LEAST_VERDICT: f64 = 6.0;
-/// … and by so many times the most that the same search finds in the time before. Chosen on normal windows alone, of which 2 still
-/// blamed one in thirty.
+/// … and by so many times the most that the same search finds in the time before. Chosen by normal windows, of which two times
+/// still blamed one in thirty, with the scores of the faults in view.
 const MARGIN: f64 = 3.0;
 /// How many earlier windows are searched for comparison, and from which share of the time before on.
 const EARLIER_WINDOWS: usize = 5;
