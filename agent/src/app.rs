@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
-use firstlook_model::{HostId, StrainGauge};
+use firstlook_model::{Expiries, HostId, StrainGauge};
 use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
 use firstlook_sources_host::HostConfig;
-use firstlook_sources_probes::{Board, Units};
+use firstlook_sources_probes::{Board, Served, Units};
 use firstlook_sources_receivers::{Owner, Shelves};
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
@@ -125,7 +125,9 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let board = Board::new(&config.probes, &host_id);
     let units = Units::default();
     let received = Shelves::default();
+    let expiries = Expiries::default();
     let mut own = OwnSeries::new(&host_id, board.clone(), units.clone())
+        .with_expiries(expiries.clone())
         .with_received(received.clone())
         .with_strain(strain.clone());
     if let Some(listen) = config.metrics.listen {
@@ -186,6 +188,16 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         }
     });
 
+    let services = listeners.clone();
+    let served = Served {
+        ports: config.certificates.ports.clone(),
+        listening: Arc::new(move || services.services()),
+        expiries: expiries.clone(),
+        strain: strain.clone(),
+    };
+    let run = firstlook_sources_probes::served(served, stop.clone());
+    supervisor.spawn("certificates", run);
+
     let (scrapes, statsd) = (config.scrapes.clone(), config.statsd.clone());
     let about = host_id.clone();
     let owner: Owner = Arc::new(move |address| listeners.owner(address));
@@ -217,6 +229,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     supervisor.spawn("strain", watched);
     let events = EventsConfig {
         strain,
+        expiries,
         ..events_config(&config, &host_id)
     };
     let run = firstlook_sources_events::run(events, source, positions, blind, stop.clone());

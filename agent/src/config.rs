@@ -7,7 +7,7 @@ use anyhow::Context;
 use firstlook_pipeline::{LineBudget, Redactor, Rule};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
-use firstlook_sources_probes::Probe;
+use firstlook_sources_probes::{PORTS_LIMIT, Probe};
 use firstlook_sources_receivers::{Scrape, Statsd};
 use serde::Deserialize;
 
@@ -41,6 +41,8 @@ pub struct Config {
     /// Looks at addresses, names, certificates, files and units, each at an interval (`docs/probes.md`). Default none.
     #[serde(rename = "probe")]
     pub probes: Vec<Probe>,
+    /// Certificates that services of this host show.
+    pub certificates: CertificatesSection,
     /// Endpoints whose metrics come along, as Prometheus reads them (`docs/receivers.md`). Default none.
     #[serde(rename = "scrape")]
     pub scrapes: Vec<Scrape>,
@@ -131,6 +133,16 @@ pub struct JournalSection {
     pub budget_mib: u64,
 }
 
+/// `[certificates]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificatesSection {
+    /// Ports of this host's services at which the agent begins a TLS session every ten minutes, to see until when the certificate
+    /// shown there is valid. At most 32. Default `443`, `465`, `636`, `853`, `990`, `993`, `995`, `5671`, `6443` and `8443`. Empty:
+    /// nobody is asked.
+    pub ports: Vec<u16>,
+}
+
 /// `[metrics]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -159,6 +171,7 @@ impl Default for Config {
             logs: LogsSection::default(),
             redact: Vec::new(),
             probes: Vec::new(),
+            certificates: CertificatesSection::default(),
             scrapes: Vec::new(),
             statsd: None,
             metrics: MetricsSection::default(),
@@ -190,6 +203,14 @@ impl Default for LogsSection {
             lines_per_second, ..
         } = LineBudget::default();
         Self { lines_per_second }
+    }
+}
+
+impl Default for CertificatesSection {
+    fn default() -> Self {
+        Self {
+            ports: vec![443, 465, 636, 853, 990, 993, 995, 5671, 6443, 8443],
+        }
     }
 }
 
@@ -252,6 +273,11 @@ impl Config {
         if let Some(wrong) = self.budget.wrong() {
             anyhow::bail!(wrong);
         }
+        let ports = self.certificates.ports.len();
+        anyhow::ensure!(
+            ports <= PORTS_LIMIT,
+            "certificates.ports names {ports} ports: {PORTS_LIMIT} are allowed"
+        );
         let port = self.metrics.listen.map(|listen| listen.port());
         anyhow::ensure!(port != Some(0), "metrics.listen: a port is needed");
         for path in self
@@ -336,6 +362,10 @@ mod tests {
             ("[budget]\ncpu_percent = 0.0", "budget.cpu_percent"),
             ("[budget]\nmemory_mib = 7", "budget.memory_mib"),
             ("[metrics]\nlisten = \"127.0.0.1:0\"", "metrics.listen"),
+            (
+                &format!("[certificates]\nports = {:?}", [1; 33]),
+                "certificates.ports",
+            ),
             ("[metrics]\nlisten = \"localhost:9442\"", "listen"),
             (
                 "[[scrape]]\nurl = \"http://[::1]:1\"\ninterval_s = 0",

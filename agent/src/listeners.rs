@@ -23,15 +23,22 @@ impl Listeners {
         known.addresses.clone_from(&inventory.addresses);
     }
 
+    /// The services that listen, and where.
+    pub fn services(&self) -> Vec<(SocketAddr, ComponentId)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let services = known.listeners.iter().filter(|l| is_service(l));
+        services
+            .map(|l| ((l.address, l.port).into(), l.component.clone()))
+            .collect()
+    }
+
     /// The service that listens there; `None` when none is known to, or the address is not of this host. Who is
     /// bound to the very address comes before who is bound to all.
     pub fn owner(&self, at: SocketAddr) -> Option<ComponentId> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ours = at.ip().is_loopback() || known.addresses.contains(&at.ip());
         let bound = |to: &dyn Fn(IpAddr) -> bool| {
-            let is = |l: &&Listener| {
-                l.port == at.port() && to(l.address) && l.component.kind() == ComponentKind::Service
-            };
+            let is = |l: &&Listener| l.port == at.port() && to(l.address) && is_service(l);
             known.listeners.iter().find(is)
         };
         // `::` takes version 4 too, unless it was told not to: then another listens on `0.0.0.0`.
@@ -42,6 +49,10 @@ impl Listeners {
             .or_else(|| bound(&|address| address.is_unspecified() && address.is_ipv6()));
         found.filter(|_| ours).map(|l| l.component.clone())
     }
+}
+
+fn is_service(listener: &Listener) -> bool {
+    listener.component.kind() == ComponentKind::Service
 }
 
 #[cfg(test)]
@@ -83,6 +94,7 @@ mod tests {
             agent_version: String::new(),
             blind: Vec::new(),
         });
+        assert_eq!(listeners.services().len(), 5);
         for (address, owner) in [
             ("127.0.0.1:80", Some("one.service")),
             ("192.0.2.1:80", Some("all.service")),

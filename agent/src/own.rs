@@ -1,11 +1,12 @@
-//! What the agent says of its own room: records dropped, bytes waiting; what probes found; and what was received.
+//! What the agent says of its own room: records dropped, bytes waiting; what probes found; when certificates end; and what
+//! was received.
 //! More columns of the host's frames.
 
 use std::sync::Arc;
 
 use firstlook_model::signal::{SERIES_LIMIT, names};
 use firstlook_model::{
-    ComponentId, Frame, HostId, Schema, Series, SignalKind, StrainGauge, Unit, UnitState,
+    ComponentId, Expiries, Frame, HostId, Schema, Series, SignalKind, StrainGauge, Unit, UnitState,
 };
 use firstlook_sources_probes::{Board, Units};
 use firstlook_sources_receivers::{Columns, Shelves};
@@ -17,6 +18,7 @@ pub struct OwnSeries {
     agent: ComponentId,
     probes: Board,
     units: Units,
+    expiries: Expiries,
     received: Shelves,
     shown: Option<Shown>,
     strain: StrainGauge,
@@ -27,6 +29,7 @@ pub struct OwnSeries {
 /// What came last, and what became of it.
 struct Widened {
     schema: Arc<Schema>,
+    expiries: Arc<[Series]>,
     received: Arc<[Series]>,
     wider: Arc<Schema>,
     /// Whether there was room for what was received.
@@ -40,12 +43,19 @@ impl OwnSeries {
             agent: ComponentId::agent(host.clone()),
             probes,
             units,
+            expiries: Expiries::default(),
             received: Shelves::default(),
             shown: None,
             strain: StrainGauge::default(),
             last: None,
             dropped: 0,
         }
+    }
+
+    /// With the certificates that are told there.
+    pub fn with_expiries(mut self, expiries: Expiries) -> Self {
+        self.expiries = expiries;
+        self
     }
 
     /// With what is received there.
@@ -76,20 +86,23 @@ impl OwnSeries {
         self.units.take(states);
     }
 
-    /// Adds the three samples, the results of probes and what was received to a frame. One that is full already stays as
-    /// it is; one that has no room for what was received goes without.
+    /// Adds the three samples, the results of probes, the ends of certificates and what was received to a frame. One that is
+    /// full already stays as it is; one that has no room for what was received goes without.
     pub fn widen(&mut self, mut frame: Frame, journal_bytes: u64) -> Frame {
         let received = self.received.take();
-        if frame.schema.series().len() + 3 + self.probes.series().len() > SERIES_LIMIT {
+        let (expiries, ends) = self.expiries.columns();
+        let own = 3 + self.probes.series().len() + expiries.len();
+        if frame.schema.series().len() + own > SERIES_LIMIT {
             return frame;
         }
         let same = |last: &&Widened| {
             Arc::ptr_eq(&last.schema, &frame.schema)
+                && Arc::ptr_eq(&last.expiries, &expiries)
                 && Arc::ptr_eq(&last.received, &received.series)
         };
         let (wider, takes_received) = match self.last.as_ref().filter(same) {
             Some(last) => (Arc::clone(&last.wider), last.takes_received),
-            None => self.widen_schema(frame.schema, &received),
+            None => self.widen_schema(frame.schema, expiries, &received),
         };
         frame.schema = wider;
         frame.values.extend([
@@ -98,6 +111,7 @@ impl OwnSeries {
             f64::from(self.strain.level() as u8),
         ]);
         frame.values.extend(self.probes.take());
+        frame.values.extend(ends);
         if let Some(shown) = &self.shown {
             shown.put(frame.clone());
         }
@@ -107,8 +121,14 @@ impl OwnSeries {
         frame
     }
 
-    fn widen_schema(&mut self, schema: Arc<Schema>, received: &Columns) -> (Arc<Schema>, bool) {
+    fn widen_schema(
+        &mut self,
+        schema: Arc<Schema>,
+        expiries: Arc<[Series]>,
+        received: &Columns,
+    ) -> (Arc<Schema>, bool) {
         let mut series = self.wider(&schema);
+        series.extend_from_slice(&expiries);
         let takes_received = series.len() + received.series.len() <= SERIES_LIMIT;
         if takes_received {
             series.extend_from_slice(&received.series);
@@ -116,6 +136,7 @@ impl OwnSeries {
         let wider = Arc::new(Schema::new(series));
         self.last = Some(Widened {
             schema,
+            expiries,
             received: Arc::clone(&received.series),
             wider: Arc::clone(&wider),
             takes_received,
@@ -195,6 +216,35 @@ mod tests {
         assert_eq!(wider.schema.series()[3].signal, "probe.p.up");
         assert_eq!(wider.values.len(), wider.schema.series().len());
         assert!(wider.values[3..].iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn ends_of_certificates_come_along_and_a_renewal_is_no_new_schema() {
+        let host = HostId::new("h1").unwrap();
+        let expiries = Expiries::default();
+        let mut own = OwnSeries::new(&host, Board::new(&[], &host), Units::default())
+            .with_expiries(expiries.clone());
+        let schema = Arc::new(Schema::new(Vec::new()));
+        let frame = || Frame {
+            schema: Arc::clone(&schema),
+            time: Timestamp::default(),
+            values: Vec::new(),
+        };
+        let mut told = |at| {
+            let place = firstlook_model::Place::Port(443);
+            let found = (
+                ComponentId::host(host.clone()),
+                place,
+                Timestamp::from_secs(at),
+            );
+            expiries.tell(firstlook_model::Finder::Ports, [found]);
+            own.widen(frame(), 7)
+        };
+        let (before, after) = (told(50), told(60));
+        assert!(Arc::ptr_eq(&before.schema, &after.schema));
+        let signal = &after.schema.series()[3].signal;
+        assert_eq!(signal, "certificate.ends_at_seconds{port=\"443\"}");
+        assert_eq!((before.values[3], after.values[3]), (50.0, 60.0));
     }
 
     #[tokio::test(start_paused = true)]

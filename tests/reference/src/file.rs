@@ -288,8 +288,12 @@ fn default(expected: &Expected, words: &str, quoted: &[&str]) -> Option<Value> {
         return None;
     }
     if expected.list {
-        let texts = quoted.iter().map(|text| Value::String((*text).to_owned()));
-        return (words == "none" || !quoted.is_empty()).then(|| Value::Array(texts.collect()));
+        let each = quoted.iter().map(|text| match expected.shape {
+            Shape::Text | Shape::Choice(_) => Some(Value::String((*text).to_owned())),
+            _ => plain(&expected.shape, text),
+        });
+        let all = (words == "none" || !quoted.is_empty()).then_some(each);
+        return all?.collect::<Option<_>>().map(Value::Array);
     }
     match expected.shape {
         Shape::Map => (words == "none").then(|| Value::Table(toml::Table::new())),

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use firstlook_model::{Change, ChangeKind, ComponentId, Observation, Timestamp};
+use firstlook_model::{Change, ChangeKind, ComponentId, Finder, Observation, Place, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -184,7 +184,7 @@ impl Watcher {
         let silent = |path: &Path| first || !(before.contains(path) || roots.contains(path));
         let found = self.marks.look(&watched, silent, now);
         self.first = false;
-        self.certificates.look(watched.iter());
+        self.look_at_certificates(&watched);
         self.watched_before = watched;
         let mut changes: Vec<Change> = found
             .iter()
@@ -204,6 +204,28 @@ impl Watcher {
         changes
     }
 
+    /// Those in watched files, and in files that watched ones name.
+    fn look_at_certificates(&mut self, watched: &BTreeSet<PathBuf>) {
+        let named: BTreeSet<&PathBuf> = self.marks.named().map(|(path, _)| path).collect();
+        self.certificates
+            .look(watched.iter().chain(named).collect::<BTreeSet<_>>());
+        let found = self.certificates.all().map(|(path, validity)| {
+            let place = Place::File(path.to_string_lossy().into_owned());
+            (self.component_of(path), place, validity.ends)
+        });
+        self.config.expiries.tell(Finder::Files, found);
+    }
+
+    /// The service that a file of configuration belongs to, itself or by a file that names it; else the host.
+    fn component_of(&self, path: &Path) -> ComponentId {
+        let by_namer = || {
+            let mut namers = self.marks.named().filter(|(named, _)| *named == path);
+            namers.find_map(|(_, namer)| self.owners.of(namer))
+        };
+        let owner = self.owners.of(path).or_else(by_namer);
+        owner.map_or_else(|| self.config.machine(), |unit| self.config.service(unit))
+    }
+
     /// Every file to look at, and of these the ones that stand below a configured root.
     fn watched(&self) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
         let mut below_roots = BTreeSet::new();
@@ -215,6 +237,7 @@ impl Watcher {
         }
         let mut watched = below_roots.clone();
         watched.extend(self.owners.named().cloned());
+        watched.extend(self.certificates.all().map(|(path, _)| path.clone()));
         // Files that are gone must be looked for, and services that are yet to start name theirs later.
         let kept = self.marks.kept().keys();
         watched.extend(
@@ -236,12 +259,10 @@ impl Watcher {
             _ if certificate.is_some() => ChangeKind::Certificate,
             _ => ChangeKind::ConfigFile,
         };
-        let owner = match is_unit {
-            true => owners::of_unit_file(path),
-            false => self.owners.of(path).map(str::to_owned),
+        let component = match is_unit.then(|| owners::of_unit_file(path)) {
+            Some(unit) => unit.map_or_else(|| self.config.machine(), |u| self.config.service(&u)),
+            None => self.component_of(path),
         };
-        let component =
-            owner.map_or_else(|| self.config.machine(), |unit| self.config.service(&unit));
         let what = match change.what {
             What::Created => "was created",
             What::Changed => "changed",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use firstlook_model::{ComponentId, ComponentKind, HostId, StrainGauge};
+use firstlook_model::{ComponentId, ComponentKind, Expiries, HostId, StrainGauge};
 
 /// Log files to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct EventsConfig {
     pub files: Vec<TailedFiles>,
     /// How much the readers may cost just now. Default calm, for ever.
     pub strain: StrainGauge,
+    /// Where it is told until when certificates in files are valid. Default: nobody reads it.
+    pub expiries: Expiries,
     /// Files and directories whose content is watched for changes. Default none: what a service's unit
     /// file and command line name is watched without being listed.
     pub watch: Vec<PathBuf>,
@@ -98,6 +100,7 @@ impl EventsConfig {
             dbus_socket: Some("/run/dbus/system_bus_socket".into()),
             files: Vec::new(),
             strain: StrainGauge::default(),
+            expiries: Expiries::default(),
             watch: Vec::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! Probes: what a client of this host would find, asked from the host itself at an interval.
 //!
 //! A probe is declared in the agent's configuration, never found by itself: it touches a service, and only
-//! the operator knows which touch is harmless. Each probe has one look in hand at most, and each look a deadline; what
+//! the operator knows which touch is harmless. The one exception is a handshake at ports where TLS is the rule, which any
+//! client may begin: [`served`]. Each probe has one look in hand at most, and each look a deadline; what
 //! may block for ever (names, files) holds one thread per probe, never more.
 
 mod apart;
@@ -10,6 +11,7 @@ mod config;
 mod found;
 mod look;
 mod run;
+mod served;
 mod units;
 
 pub use board::Board;
@@ -19,4 +21,5 @@ pub use config::{
 };
 pub use look::dns::Record;
 pub use run::{ProbeEnded, run};
+pub use served::{Listening, PORTS_LIMIT, Served, served};
 pub use units::Units;

@@ -4,7 +4,7 @@ pub(crate) mod dns;
 mod file;
 mod http;
 mod net;
-mod tls;
+pub(crate) mod tls;
 
 use firstlook_model::probe::{Failure, Part};
 use tokio::time::{Instant, timeout};

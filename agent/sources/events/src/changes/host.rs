@@ -72,9 +72,7 @@ impl Watcher {
             .iter()
             .filter(|(key, _)| !self.kept.expired.contains(*key));
         let changes = new.map(|(_, (path, validity))| {
-            let owner = self.owners.of(path);
-            let component =
-                owner.map_or_else(|| self.config.machine(), |unit| self.config.service(unit));
+            let component = self.component_of(path);
             let text = format!("{} expired: {}", path.display(), validity.subject);
             let subject = format!("expired:{}", path.display());
             self.change(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use firstlook_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::certificates;
 use crate::clock;
 use crate::files::digest;
 
@@ -18,6 +19,8 @@ pub(super) const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 const TEXT_LIMIT_BYTES: u64 = 64 * 1024;
 /// All contents kept: what the agent may spend on diffs.
 const TEXTS_LIMIT_BYTES: usize = 2 * 1024 * 1024;
+/// What a PEM file with a private key holds.
+const KEY: &[u8] = b"PRIVATE KEY-----";
 /// Directories below a watched one that are entered.
 const DEPTH_LIMIT: usize = 4;
 /// Most files watched.
@@ -79,6 +82,8 @@ pub(super) struct Marks {
     texts_bytes: usize,
     /// Found empty at the last look: about to be written.
     emptied: BTreeSet<PathBuf>,
+    /// Files of certificates that a file names, by that file.
+    named: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
 impl Marks {
@@ -93,6 +98,12 @@ impl Marks {
     /// The marks, to be kept.
     pub(super) fn kept(&self) -> &BTreeMap<PathBuf, Mark> {
         &self.marks
+    }
+
+    /// Files that may hold certificates, each with a file that names it.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&PathBuf, &PathBuf)> {
+        let each = self.named.iter();
+        each.flat_map(|(by, named)| named.iter().map(move |path| (path, by)))
     }
 
     /// Compares the files at these paths with what was known, and forgets all others. New paths that
@@ -121,6 +132,7 @@ impl Marks {
     fn forget(&mut self, path: &Path) -> Option<Mark> {
         self.stamps.remove(path);
         self.emptied.remove(path);
+        self.named.remove(path);
         self.forget_text(path);
         self.marks.remove(path)
     }
@@ -170,6 +182,10 @@ impl Marks {
         let before = self.marks.insert(path.to_owned(), mark.clone());
         let old = self.forget_text(path);
         self.keep_text(path, &content);
+        match certificates::named_in(path, &content) {
+            none if none.is_empty() => self.named.remove(path),
+            named => self.named.insert(path.to_owned(), named),
+        };
         let what = match before {
             Some(before) if before.digest == mark.digest => return None,
             Some(_) => What::Changed,
@@ -193,6 +209,10 @@ impl Marks {
     }
 
     fn keep_text(&mut self, path: &Path, content: &[u8]) {
+        // A diff of a key is of no use to anybody.
+        if content.windows(KEY.len()).any(|part| part == KEY) {
+            return;
+        }
         let fits = self.texts_bytes + content.len() <= TEXTS_LIMIT_BYTES;
         if fits && content.len() as u64 <= TEXT_LIMIT_BYTES {
             self.texts_bytes += content.len();

@@ -186,10 +186,15 @@ fn is_watchable(path: &Path) -> bool {
         .components()
         .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     plain
-        && !PROGRAM_DIRS.iter().any(|dir| path.starts_with(dir))
+        && !is_of_programs(path)
         && !marks::is_leftover(path)
         && fs::metadata(path)
             .is_ok_and(|meta| meta.is_file() && meta.len() <= marks::FILE_LIMIT_BYTES)
+}
+
+/// Whether programs, libraries or the kernel lie there.
+pub(super) fn is_of_programs(path: &Path) -> bool {
+    PROGRAM_DIRS.iter().any(|dir| path.starts_with(dir))
 }
 
 /// Whether files of many services lie in this directory.

@@ -406,6 +406,45 @@ fn certificate_tells_its_end_when_it_is_replaced_and_when_it_is_over() {
 }
 
 #[test]
+fn certificate_that_only_configuration_names_is_found_watched_and_told_of_its_service() {
+    use certificates::tests::SHOP as CERTIFICATE;
+    let mut host = Host::new();
+    let path = host.write("var/tls/site.crt", CERTIFICATE);
+    let told = |host: &Host| {
+        let expiries = &host.watcher.as_ref().unwrap().config.expiries;
+        let (series, ends) = expiries.columns();
+        let owners = series.iter().map(|series| series.component.to_string());
+        owners.zip(ends).collect::<Vec<_>>()
+    };
+    assert_eq!((host.look(), told(&host)), (vec![], vec![]));
+    host.write("etc/shop/app.toml", &format!("cert = {path:?}\n"));
+    host.look();
+    assert_eq!(told(&host), [(SHOP.to_owned(), 1_793_491_200.0)]);
+    // From the next look on it is watched; it was there before, and has not changed.
+    assert_eq!(host.look(), []);
+    host.write(
+        "var/tls/site.crt",
+        &CERTIFICATE.replace("-----BEGIN", "\n-----BEGIN"),
+    );
+    let text = "/var/tls/site.crt changed: CN=shop.example is valid until 2026-11-01T00:00:00Z";
+    assert_eq!(host.look(), [seen(SHOP, ChangeKind::Certificate, text)]);
+    fs::remove_file(&path).unwrap();
+    host.look();
+    assert_eq!(told(&host), []);
+}
+
+#[test]
+fn what_a_key_was_is_not_shown() {
+    let mut host = Host::new();
+    let key = |body| format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    host.write("etc/shop/site.key", &key("one"));
+    host.look();
+    host.write("etc/shop/site.key", &key("two"));
+    let changes = host.changes();
+    assert_eq!((changes.len(), changes[0].detail.as_str()), (1, ""));
+}
+
+#[test]
 fn packages_of_alpine_are_compared_where_there_is_no_dpkg() {
     let mut host = Host::new();
     fs::remove_file(host.path("dpkg/status")).unwrap();

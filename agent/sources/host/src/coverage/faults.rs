@@ -140,11 +140,15 @@ pub(super) static FAULTS: &[Fault] = &[
     ),
     fault("replication-lag", "edges; logs", ""),
     fault("replica-broken", "edges; logs", ""),
-    fault("certificate-expired", "probes; logs", ""),
+    fault(
+        "certificate-expired",
+        "certificates in files and on ports; probes; logs",
+        "",
+    ),
     fault(
         "certificate-expiring",
-        "probes",
-        "certificates that no probe is declared for",
+        "certificates in files and on ports; probes",
+        "what a service shows on a port that is not declared, or only to who names a site",
     ),
     fault("auth-failure", "logs; changes", ""),
     fault("cron-storm", "units; changes", ""),

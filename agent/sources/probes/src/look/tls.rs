@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -128,7 +129,9 @@ pub(super) struct Session {
 
 /// What a peer showed of itself.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
+    /// When its certificate ends, in seconds since the epoch.
+    pub ends_s: i64,
     /// Days until its certificate ends; negative when it has ended.
     pub days: f64,
     /// Why it is not to be trusted.
@@ -142,24 +145,32 @@ pub(super) async fn session(
     verifier: Verifier,
 ) -> Result<Session, Failure> {
     let name = ServerName::try_from(name.to_owned()).map_err(|_| Failure::Handshake)?;
-    let witness = Arc::new(Witness {
-        verifier,
-        provider: provider(),
-        shown: Mutex::new(None),
-    });
+    let witness = Witness::of(verifier);
+    let connector = connector(&witness).map_err(|_| Failure::Handshake)?;
+    let stream = connector.connect(name, stream).await;
+    let stream = stream.map_err(|_| Failure::Handshake)?;
+    let shown = witness.shown().ok_or(Failure::Handshake)?;
+    Ok(Session { stream, shown })
+}
+
+/// What a peer shows to whom it does not know: the certificate counts even if the handshake then fails, as where the
+/// peer wants to see one of ours.
+pub(crate) async fn peek(stream: TcpStream, address: IpAddr) -> Option<Shown> {
+    let witness = Witness::of(None);
+    let connector = connector(&witness).ok()?;
+    let _ = connector.connect(address.into(), stream).await;
+    witness.shown()
+}
+
+fn connector(witness: &Arc<Witness>) -> Result<TlsConnector, Error> {
     let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| Failure::Handshake)?
+        .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(witness.clone())
         .with_no_client_auth();
     // Each look is a stranger: it shows what a new client would see.
     config.resumption = Resumption::disabled();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = stream.await.map_err(|_| Failure::Handshake)?;
-    let shown = *witness.shown.lock().unwrap_or_else(PoisonError::into_inner);
-    let shown = shown.ok_or(Failure::Handshake)?;
-    Ok(Session { stream, shown })
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Takes any certificate that the peer has the key of, and keeps what is to be said of it.
@@ -168,6 +179,20 @@ struct Witness {
     verifier: Verifier,
     provider: Arc<CryptoProvider>,
     shown: Mutex<Option<Shown>>,
+}
+
+impl Witness {
+    fn of(verifier: Verifier) -> Arc<Self> {
+        Arc::new(Self {
+            verifier,
+            provider: provider(),
+            shown: Mutex::new(None),
+        })
+    }
+
+    fn shown(&self) -> Option<Shown> {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ServerCertVerifier for Witness {
@@ -181,7 +206,7 @@ impl ServerCertVerifier for Witness {
     ) -> Result<ServerCertVerified, Error> {
         let bad = Error::InvalidCertificate(CertificateError::BadEncoding);
         let (_, leaf) = x509_parser::parse_x509_certificate(end_entity).map_err(|_| bad)?;
-        let ends = leaf.validity().not_after.timestamp() as f64;
+        let ends_s = leaf.validity().not_after.timestamp();
         let judged = self.verifier.as_ref().map(|verifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         });
@@ -191,9 +216,13 @@ impl ServerCertVerifier for Witness {
             ) => Failure::CertificateEnds,
             _ => Failure::Untrusted,
         });
-        let days = (ends - now.as_secs() as f64) / DAY_S;
+        let days = (ends_s as f64 - now.as_secs() as f64) / DAY_S;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(Shown { days, fault });
+        *shown = Some(Shown {
+            ends_s,
+            days,
+            fault,
+        });
         Ok(ServerCertVerified::assertion())
     }
 
