@@ -27,6 +27,7 @@ mod neighbours;
 mod netlink;
 mod netstat;
 mod network;
+mod numbered;
 mod open_files;
 mod own;
 mod packets;

@@ -15,6 +15,7 @@ use super::listeners::Listeners;
 use super::message::{Counted, End, Socket, state};
 use super::sum::Sum;
 use super::{Ownership, SocketTallies};
+use crate::numbered::Numbered;
 
 /// An edge without connections is still reported, as such, for so long.
 const LINGER: Duration = Duration::from_secs(60);
@@ -112,18 +113,22 @@ struct Tracked {
     direction: Direction,
     /// The other end, while the kernel still knew it.
     remote: End,
+    /// Where that is on this host, its cookie; 0 while it is not known.
+    peer: u64,
     owner: Ownership,
     fresh: bool,
     counted: Counted,
-    generation: u64,
+    generation: u32,
 }
 
 /// The table of connections.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    table: HashMap<u64, Tracked>,
+    table: Numbered<u64, Tracked>,
     edges: HashMap<EdgeKey, Duration>,
-    generation: u64,
+    generation: u32,
+    /// Before the first dump.
+    first: bool,
     edge_limit: usize,
     beyond: u64,
     unattributed: u64,
@@ -134,9 +139,10 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(edge_limit: usize) -> Self {
         Self {
-            table: HashMap::new(),
+            table: Numbered::default(),
             edges: HashMap::new(),
             generation: 0,
+            first: true,
             edge_limit,
             beyond: 0,
             unattributed: 0,
@@ -159,22 +165,26 @@ impl Connections {
         resolve: impl FnMut(&Socket) -> Ownership,
         tallies: &mut SocketTallies,
     ) -> Vec<(EdgeKey, EdgeStats)> {
-        let first = self.generation == 0;
-        self.generation += 1;
-        let both_here = self.own(dump, first, resolve, tallies);
+        let first = std::mem::take(&mut self.first);
+        self.generation = self.generation.wrapping_add(1);
+        self.own(dump, first, resolve, tallies);
+        self.pair(dump);
         let mut sums: HashMap<EdgeKey, Sum> = HashMap::new();
         for socket in dump.sockets {
-            let Some(tracked) = self.table.get_mut(&socket.cookie) else {
+            let Some(tracked) = self.table.get(&socket.cookie) else {
                 continue;
             };
             let Some(owner) = tracked.owner.known() else {
                 continue;
             };
-            let peer = both_here.get(&(socket.remote, socket.local));
+            let peer = self.peer(tracked, socket).map(|peer| &peer.owner);
             // Inside one service there is no edge; not yet known who the other is: it can wait.
             if peer.is_some_and(|peer| *peer == tracked.owner || *peer == Ownership::Pending) {
                 continue;
             }
+            let Some(tracked) = self.table.get_mut(&socket.cookie) else {
+                continue;
+            };
             let Some(key) = EdgeKey::of(owner, tracked.direction, socket) else {
                 continue;
             };
@@ -200,15 +210,14 @@ impl Connections {
         }
     }
 
-    /// Decides whose each socket is; returns those with both ends on this host.
+    /// Decides whose each socket is.
     fn own(
         &mut self,
         dump: &Dump<'_>,
         first: bool,
         mut resolve: impl FnMut(&Socket) -> Ownership,
         tallies: &mut SocketTallies,
-    ) -> HashMap<(End, End), Ownership> {
-        let mut both_here = HashMap::new();
+    ) {
         for socket in dump.sockets {
             let tracked = self.track(socket, dump.listeners, first);
             if tracked.owner == Ownership::Pending {
@@ -220,11 +229,40 @@ impl Connections {
             if let Ownership::Service(name) = &tracked.owner {
                 tally(tallies.entry(Arc::clone(name)).or_default(), socket);
             }
-            if dump.stays_here(socket) {
-                both_here.insert((socket.local, socket.remote), tracked.owner.clone());
+        }
+    }
+
+    /// Finds the other end of what has both ends on this host. An end that was found is remembered: where there are
+    /// many connections, few are new.
+    fn pair(&mut self, dump: &Dump<'_>) {
+        let mut alone: HashMap<(End, End), u64> = HashMap::new();
+        for socket in dump.sockets {
+            let tracked = self.table.get(&socket.cookie);
+            let paired = tracked.is_some_and(|tracked| self.peer(tracked, socket).is_some());
+            if !paired && dump.stays_here(socket) {
+                alone.insert((socket.local, socket.remote), socket.cookie);
             }
         }
-        both_here
+        if alone.is_empty() {
+            return;
+        }
+        for socket in dump.sockets {
+            let tracked = self.table.get(&socket.cookie);
+            if tracked.is_some_and(|tracked| self.peer(tracked, socket).is_some()) {
+                continue;
+            }
+            let peer = alone.get(&(socket.remote, socket.local));
+            if let (Some(peer), Some(tracked)) = (peer, self.table.get_mut(&socket.cookie)) {
+                tracked.peer = *peer;
+            }
+        }
+    }
+
+    /// The other end of a connection, where that is on this host and in the dump in hand.
+    fn peer(&self, tracked: &Tracked, socket: &Socket) -> Option<&Tracked> {
+        let peer = self.table.get(&tracked.peer)?;
+        let current = peer.generation == self.generation && peer.remote == socket.local;
+        current.then_some(peer)
     }
 
     /// Adds the last counts of what ended.
@@ -287,6 +325,7 @@ impl Connections {
                 _ => Direction::Outbound,
             },
             remote: socket.remote,
+            peer: 0,
             owner: Ownership::Pending,
             fresh: !first,
             counted: socket
@@ -297,6 +336,10 @@ impl Connections {
             generation,
         });
         tracked.generation = generation;
+        // A program may call again with the same socket.
+        if tracked.remote != socket.remote {
+            (tracked.remote, tracked.peer) = (socket.remote, 0);
+        }
         tracked
     }
 

@@ -1,12 +1,12 @@
 //! Listening sockets: where, whose, and how long their accept queues are.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{End, Socket};
 use super::{Ownership, SocketTallies};
+use crate::numbered::Numbered;
 
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ const ASK_NOBODY_AGAIN: Duration = Duration::from_secs(60);
 /// All listeners, by port.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    ports: HashMap<u16, Vec<Listening>>,
+    ports: Numbered<u16, Vec<Listening>>,
 }
 
 impl Listeners {
