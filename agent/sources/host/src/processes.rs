@@ -2,9 +2,10 @@
 //!
 //! A process is its pid and its start time: pids are reused. Descriptors of `stat` stay open under the
 //! budget of [`crate::reader`], where the figures are that decided for a reader of our own. Kernel threads
-//! are only counted.
+//! are only counted. What sleeps is read anew once it has run, and every minute: see [`asleep`].
 
-use std::collections::HashMap;
+mod asleep;
+
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 
 use crate::membership::{self, Membership};
+use crate::numbered::Numbered;
 use crate::open_files::OpenFiles;
 use crate::reader::{Descriptors, KeptFile, read_once};
 use crate::roots::HostRoots;
 use crate::services::{Part, Services};
 use crate::text::{fields, number, printable};
+use asleep::Watch;
 
 /// PF_KTHREAD of the kernel's `include/linux/sched.h`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -27,6 +30,8 @@ const YOUNG_SECONDS: f64 = 5.0;
 const RECHECK_EVERY: u64 = 60;
 /// Every process has its open files counted once in so many samples; its limit is read with its cgroup.
 pub(crate) const FILES_EVERY: u64 = 10;
+/// A process that did nothing in so many samples is watched, and no longer read in each.
+const QUIET_SAMPLES: u32 = 3;
 
 /// What `/proc/PID/stat` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<ProcessStat<'_>> {
 #[derive(Debug)]
 struct Process {
     file: KeptFile,
+    known: Known,
+    /// What it adds to its service while it sleeps: no time.
+    part: Part,
+    /// Samples in a row in which it was read and had done nothing.
+    quiet: u32,
+    /// While it sleeps.
+    watch: Option<Watch>,
+    seen: u64,
+}
+
+/// What is known of a process from one reading to the next.
+#[derive(Debug)]
+struct Known {
     started: u64,
     kernel: bool,
     ticks: u64,
@@ -80,7 +98,6 @@ struct Process {
     /// Whether a unit claims it, and it is not only named by its command.
     claimed: bool,
     files: Files,
-    seen: u64,
 }
 
 /// Open files of a process, as last looked at.
@@ -106,7 +123,7 @@ pub(crate) struct Processes {
     folder: Option<OwnedFd>,
     entries: Vec<u8>,
     pids: Vec<u32>,
-    table: HashMap<u32, Process>,
+    table: Numbered<u32, Process>,
     open: Descriptors,
     limit: usize,
     open_files: OpenFiles,
@@ -124,7 +141,7 @@ impl Processes {
             folder: None,
             entries: Vec::with_capacity(32 * 1024),
             pids: Vec::new(),
-            table: HashMap::new(),
+            table: Numbered::default(),
             open: open.clone(),
             limit,
             open_files: OpenFiles::new(roots.proc.clone()),
@@ -176,28 +193,40 @@ impl Processes {
     }
 
     fn read(&mut self, pid: u32, uptime: f64, services: &mut Services, scratch: &mut Vec<u8>) {
-        let round = self.round;
-        let recheck = (round + u64::from(pid)).is_multiple_of(RECHECK_EVERY);
-        let mut known = self.table.remove(&pid);
-        if let Some(mut process) = known.take_if(|process| process.kernel && !recheck) {
-            process.seen = round;
-            self.table.insert(pid, process);
-            return;
+        let recheck = (self.round + u64::from(pid)).is_multiple_of(RECHECK_EVERY);
+        if !recheck && let Some(process) = self.table.get_mut(&pid) {
+            let known = &process.known;
+            let asleep = process.watch.as_mut().is_some_and(|w| w.sleeps(scratch));
+            if asleep {
+                services.add(&known.service, known.claimed, &process.part);
+            }
+            if asleep || known.kernel {
+                process.seen = self.round;
+                return;
+            }
         }
-        let (mut file, mut known) = match known {
-            Some(process) => (
-                process.file,
-                Some((
-                    process.started,
-                    process.ticks,
-                    process.command,
-                    process.service,
-                    process.claimed,
-                    process.files,
-                )),
-            ),
+        self.read_whole(pid, recheck, uptime, services, scratch);
+    }
+
+    fn read_whole(
+        &mut self,
+        pid: u32,
+        recheck: bool,
+        uptime: f64,
+        services: &mut Services,
+        scratch: &mut Vec<u8>,
+    ) {
+        let before = self.table.remove(&pid);
+        let quiet = before.as_ref().map_or(0, |process| process.quiet);
+        let folder = || self.root.join(pid.to_string());
+        // Before it is read, so that whatever it does from here on is noticed.
+        let watch = (quiet >= QUIET_SAMPLES)
+            .then(|| Watch::begin(&folder(), &self.open, scratch))
+            .flatten();
+        let (mut file, known) = match before {
+            Some(process) => (process.file, Some(process.known)),
             None => {
-                let path = self.root.join(pid.to_string()).join("stat");
+                let path = folder().join("stat");
                 (KeptFile::one_piece(path, &self.open), None)
             }
         };
@@ -206,27 +235,28 @@ impl Processes {
             return;
         };
         let (started, ticks, kernel) = (stat.started, stat.ticks, stat.kernel);
-        known = known.filter(|(known_started, ..)| *known_started == started);
-        let before = known.as_ref().map_or(0, |(_, ticks, ..)| *ticks);
-        let mut files = known
-            .as_ref()
-            .map_or_else(Files::default, |(.., files)| *files);
+        let known = known.filter(|known| known.started == started);
+        let ticks_before = known.as_ref().map_or(0, |known| known.ticks);
+        let mut files = known.as_ref().map_or(Files::default(), |known| known.files);
         let age = uptime - started as f64 / self.ticks_per_second;
-        let part = Part {
+        let mut part = Part {
             zombie: stat.state == b'Z',
             files: None,
-            seconds: ticks.saturating_sub(before) as f64 / self.ticks_per_second,
+            seconds: ticks.saturating_sub(ticks_before) as f64 / self.ticks_per_second,
             resident_bytes: stat.resident_pages as f64 * self.page_bytes,
             threads: stat.threads,
             blocked: stat.state == b'D',
             stopped: matches!(stat.state, b'T' | b't'),
             settled: age >= YOUNG_SECONDS,
         };
-        let known = known.filter(|(.., command, _, _, _)| {
-            !recheck && age >= YOUNG_SECONDS && **command == *stat.command
-        });
+        // Of several threads one may run while the first sleeps.
+        let single = !kernel && stat.state == b'S' && stat.threads == 1;
+        let idle = single && part.settled && known.is_some() && ticks == ticks_before;
+        let watch = watch.filter(|_| idle);
+        let known = known
+            .filter(|known| !recheck && age >= YOUNG_SECONDS && *known.command == *stat.command);
         let (command, service, claimed) = match known {
-            Some((_, _, command, service, claimed, _)) => (command, service, claimed),
+            Some(known) => (known.command, known.service, known.claimed),
             None => {
                 let command: Box<[u8]> = stat.command.into();
                 if kernel {
@@ -239,37 +269,51 @@ impl Processes {
         };
         if !kernel {
             if part.settled && !part.zombie {
-                self.look_at_files(pid, recheck, &mut files, scratch);
+                // It opens and closes none while it sleeps.
+                let last = watch.is_some();
+                self.look_at_files(pid, recheck, last, &mut files, scratch);
             }
-            let limited = files.open.zip(files.limit.flatten());
-            let part = Part {
-                files: limited,
-                ..part
-            };
+            part.files = files.open.zip(files.limit.flatten());
             services.add(&service, claimed, &part);
         }
+        if watch.is_some() {
+            file.close();
+        }
+        part.seconds = 0.0;
         let process = Process {
             file,
-            started,
-            kernel,
-            ticks,
-            command,
-            service,
-            claimed,
-            files,
-            seen: round,
+            known: Known {
+                started,
+                kernel,
+                ticks,
+                command,
+                service,
+                claimed,
+                files,
+            },
+            part,
+            quiet: if idle { quiet.saturating_add(1) } else { 0 },
+            watch,
+            seen: self.round,
         };
         self.table.insert(pid, process);
     }
 
-    /// Counts the open files of a process when it is new or has its turn.
-    fn look_at_files(&mut self, pid: u32, recheck: bool, files: &mut Files, scratch: &mut Vec<u8>) {
+    /// Counts the open files of a process when it is new, has its turn, or is looked at for the `last` time.
+    fn look_at_files(
+        &mut self,
+        pid: u32,
+        recheck: bool,
+        last: bool,
+        files: &mut Files,
+        scratch: &mut Vec<u8>,
+    ) {
         let new = files.limit.is_none();
         if new || recheck {
             files.limit = Some(self.open_files.limit(pid, scratch));
         }
         let turn = (self.round + u64::from(pid)).is_multiple_of(FILES_EVERY);
-        if (new || turn) && files.limit.flatten().is_some() {
+        if (new || turn || last) && files.limit.flatten().is_some() {
             files.open = self.open_files.count(pid);
         }
     }
@@ -306,11 +350,11 @@ impl Processes {
         let mut owners: Vec<Owner> = self
             .table
             .iter()
-            .filter(|(_, process)| !process.kernel)
+            .filter(|(_, process)| !process.known.kernel)
             .map(|(pid, process)| Owner {
                 pid: *pid,
-                started: process.started,
-                service: Arc::clone(&process.service),
+                started: process.known.started,
+                service: Arc::clone(&process.known.service),
             })
             .collect();
         owners.sort_by_key(|owner| (std::cmp::Reverse(owner.started), owner.pid));
@@ -346,50 +390,4 @@ fn uptime_seconds() -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn reads_a_real_stat() {
-        // From a shell on Linux 6.18, its name changed to one with brackets and blanks.
-        let text = b"812 (a) b (c) S 811 812 812 34816 12998 4194560 2098 9123 3 0 11 7 13 5 20 0 1 0 \
-            233 8130560 1187 18446744073709551615 1 2 3 0 0 0 0 3670020 1266777851 1 0 0 17 1 0 0 0 0 0\n";
-        let stat = parse(text).unwrap();
-        assert_eq!(stat.command, b"a) b (c");
-        assert_eq!(stat.state, b'S');
-        assert!(!stat.kernel);
-        assert_eq!((stat.ticks, stat.threads), (18, 1));
-        assert_eq!((stat.started, stat.resident_pages), (233, 1187));
-    }
-
-    #[test]
-    fn a_kernel_thread_is_known_by_its_flag() {
-        let text = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 0 0";
-        assert!(parse(text).unwrap().kernel);
-    }
-
-    #[test]
-    fn a_cut_line_is_refused() {
-        for text in ["", "1 (a", "1 )a( S", "1 (a) S 1 2 3", "1 (a)"] {
-            assert_eq!(parse(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse(&bytes);
-        }
-
-        #[test]
-        fn any_command_is_read_back(command in proptest::collection::vec(any::<u8>(), 0..16)) {
-            let mut line = b"1 (".to_vec();
-            line.extend(&command);
-            line.extend(b") R 0 0 0 0 -1 0 0 0 0 0 1 2 0 0 20 0 3 0 4 0 5");
-            let stat = parse(&line).unwrap();
-            prop_assert_eq!(stat.command, &command[..]);
-            prop_assert_eq!((stat.ticks, stat.threads, stat.resident_pages), (3, 3, 5));
-        }
-    }
-}
+mod tests;

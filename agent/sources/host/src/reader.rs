@@ -76,6 +76,11 @@ impl KeptFile {
         }
     }
 
+    /// Gives the descriptor back; the next read opens the file anew.
+    pub(crate) fn close(&mut self) {
+        self.open = None;
+    }
+
     /// The whole file as it is now. A descriptor that went stale (its process or cgroup was replaced)
     /// is opened anew once. `None` when it cannot be read: [`KeptFile::blind`] then says why.
     pub(crate) fn read<'b>(&mut self, scratch: &'b mut Vec<u8>) -> Option<&'b [u8]> {

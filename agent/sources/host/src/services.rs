@@ -222,8 +222,12 @@ impl Services {
 
     /// Counts one process.
     pub(crate) fn add(&mut self, service: &Arc<str>, claimed: bool, part: &Part) {
+        let now = self.now;
+        if let Some(member) = self.members.get_mut(service) {
+            return member.count(part, now);
+        }
         let steady = claimed && service.ends_with(".service");
-        if !self.members.contains_key(service) && (steady || part.settled) {
+        if steady || part.settled {
             if self.members.len() < self.limit {
                 self.admit(service);
             } else {
@@ -239,15 +243,7 @@ impl Services {
             self.admit(&name);
         }
         if let Some(member) = self.members.get_mut(&name) {
-            member.present = self.now;
-            member.tally.seconds += part.seconds;
-            member.tally.resident_bytes += part.resident_bytes;
-            member.tally.processes += 1;
-            member.tally.threads += u64::from(part.threads);
-            member.tally.blocked += u32::from(part.blocked);
-            member.tally.stopped += u32::from(part.stopped);
-            member.tally.zombies += u32::from(part.zombie);
-            member.tally.files = nearer(member.tally.files, part.files);
+            member.count(part, now);
         }
     }
 
@@ -323,6 +319,19 @@ impl Services {
 }
 
 impl Service {
+    fn count(&mut self, part: &Part, now: Duration) {
+        let tally = &mut self.tally;
+        tally.seconds += part.seconds;
+        tally.resident_bytes += part.resident_bytes;
+        tally.processes += 1;
+        tally.threads += u64::from(part.threads);
+        tally.blocked += u32::from(part.blocked);
+        tally.stopped += u32::from(part.stopped);
+        tally.zombies += u32::from(part.zombie);
+        tally.files = nearer(tally.files, part.files);
+        self.present = now;
+    }
+
     /// Values in the order of the signals.
     ///
     /// Memory is the lesser of the processes' sum and the cgroup's own count: the one counts shared pages
