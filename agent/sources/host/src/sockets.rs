@@ -455,7 +455,7 @@ impl SocketSampler {
 /// the manager's.
 fn by_cgroup(socket: &Socket, services: &Services) -> Option<Arc<str>> {
     let name = services.by_cgroup(socket.cgroup?)?;
-    (&**name != "init").then(|| Arc::clone(name))
+    (&**name != owners::MANAGER).then(|| Arc::clone(name))
 }
 
 fn resolve(socket: &Socket, services: &Services, owners: &mut Owners) -> Ownership {

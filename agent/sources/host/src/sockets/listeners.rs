@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{End, Socket};
+use super::owners::MANAGER;
 use super::{Ownership, SocketTallies};
 use crate::numbered::Numbered;
 
@@ -54,7 +55,7 @@ impl Listeners {
             });
             let sure = match &listening.owner {
                 Ownership::Pending => false,
-                Ownership::Service(name) if &**name != "init" => true,
+                Ownership::Service(name) if &**name != MANAGER => true,
                 Ownership::Service(_) => now.saturating_sub(listening.asked) < ASK_MANAGER_AGAIN,
                 Ownership::Unknown => now.saturating_sub(listening.asked) < ASK_NOBODY_AGAIN,
             };

@@ -1,11 +1,16 @@
 //! Who owns a socket, where its cgroup does not tell: a walk over the descriptors of all processes, a
 //! bounded piece at a time, only while something is wanted. Measured: 99 ms for a walk over 20,000.
+//!
+//! Some sockets are asked for again and again: listeners that nobody holds, as those of the kernel itself, and
+//! those that the service manager holds for a service that it starts later. Whoever holds such a one next is
+//! young: only processes that began since are looked into, and all of them now and then.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::descriptors::{DescriptorReader, socket_inode};
+use crate::numbered::Numbered;
 use crate::processes::{Owner, Processes};
 
 /// Sockets that may be wanted at once; more are asked for later.
@@ -14,18 +19,46 @@ const WANTED_LIMIT: usize = 20_000;
 /// Descriptors of one process that are looked at.
 const PROCESS_LIMIT: usize = 10_000;
 
+/// Answers that are remembered because they may change; more are looked for anew.
+const PASSING_LIMIT: usize = 2_000;
+/// So many times in a row only young processes are looked into: a descriptor can be handed to an old one, too.
+const YOUNG_LIMIT: u32 = 60;
+/// The service manager, which opens sockets for others.
+pub(crate) const MANAGER: &str = "init";
+
+/// What is wanted of a socket.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// How many walks had begun when it was first wanted.
+    since: u64,
+    /// Processes that began before are not its holders.
+    young: u64,
+}
+
+/// An answer that may change.
+#[derive(Clone, Debug)]
+struct Passing {
+    owner: Option<Arc<str>>,
+    /// When the youngest process began that was looked into.
+    until: u64,
+    asked: u32,
+}
+
 /// Finds the processes that hold sockets.
 #[derive(Debug)]
 pub(crate) struct Owners {
     proc: PathBuf,
     reader: DescriptorReader,
-    /// By inode: how many walks had begun when it was first wanted.
-    wanted: HashMap<u32, u64>,
-    found: HashMap<u32, Option<Arc<str>>>,
+    /// By inode, as all of these.
+    wanted: Numbered<u32, Wanted>,
+    found: Numbered<u32, Option<Arc<str>>>,
+    passing: Numbered<u32, Passing>,
     queue: VecDeque<Owner>,
     /// Processes that held a wanted socket before: looked at first.
     lucky: HashSet<u32>,
     walks: u64,
+    /// When the youngest process of the walk in hand began.
+    youngest: u64,
     denied: bool,
 }
 
@@ -34,11 +67,13 @@ impl Owners {
         Self {
             proc,
             reader: DescriptorReader::new(),
-            wanted: HashMap::new(),
-            found: HashMap::new(),
+            wanted: Numbered::default(),
+            found: Numbered::default(),
+            passing: Numbered::default(),
             queue: VecDeque::new(),
             lucky: HashSet::new(),
             walks: 0,
+            youngest: 0,
             denied: false,
         }
     }
@@ -55,9 +90,19 @@ impl Owners {
 
     /// Looks for the owner of a socket from now on.
     pub(crate) fn want(&mut self, inode: u32) {
-        if self.wanted.len() < WANTED_LIMIT && !self.found.contains_key(&inode) {
-            self.wanted.entry(inode).or_insert(self.walks);
+        let known = self.found.contains_key(&inode) || self.wanted.contains_key(&inode);
+        if self.wanted.len() >= WANTED_LIMIT || known {
+            return;
         }
+        let again = self.passing.get_mut(&inode).and_then(|passing| {
+            passing.asked += 1;
+            (passing.asked <= YOUNG_LIMIT).then_some(passing.until)
+        });
+        let wanted = Wanted {
+            since: self.walks,
+            young: again.unwrap_or(0),
+        };
+        self.wanted.insert(inode, wanted);
     }
 
     /// Walks on over at most `budget` descriptors.
@@ -87,17 +132,22 @@ impl Owners {
 
     fn begin(&mut self, processes: &Processes) {
         self.walks += 1;
-        let owners = processes.owners();
-        self.lucky
-            .retain(|pid| owners.iter().any(|owner| owner.pid == *pid));
+        let mut owners = processes.owners();
+        self.youngest = owners.first().map_or(0, |owner| owner.started);
+        let young = self.wanted.values().map(|wanted| wanted.young).min();
+        owners.retain(|owner| Some(owner.started) >= young);
         let (first, last): (Vec<_>, Vec<_>) = owners
             .into_iter()
             .partition(|owner| self.lucky.contains(&owner.pid) && owner.pid != 1);
+        if young == Some(0) {
+            self.lucky = first.iter().map(|owner| owner.pid).collect();
+        }
         self.queue = first.into_iter().chain(last).collect();
     }
 
     fn look_into(&mut self, owner: &Owner, budget: &mut usize) {
-        let (wanted, found) = (&mut self.wanted, &mut self.found);
+        let (wanted, found, passing) = (&mut self.wanted, &mut self.found, &mut self.passing);
+        let until = self.youngest;
         let mut hit = false;
         // A process is looked into whole, or what lies beyond the budget would never be seen.
         let mut left = PROCESS_LIMIT;
@@ -107,7 +157,13 @@ impl Owners {
                 if let Some(inode) = socket_inode(target)
                     && wanted.remove(&inode).is_some()
                 {
-                    found.insert(inode, Some(Arc::clone(&owner.service)));
+                    let service = Some(Arc::clone(&owner.service));
+                    if &*owner.service == MANAGER {
+                        remember(passing, inode, service.clone(), until);
+                    } else {
+                        passing.remove(&inode);
+                    }
+                    found.insert(inode, service);
                     hit = true;
                 }
             });
@@ -119,11 +175,16 @@ impl Owners {
         *budget = budget.saturating_sub((PROCESS_LIMIT - left).max(1));
     }
 
-    /// A whole walk is over: what was wanted before it began has no owner.
+    /// A walk is over: what was wanted before it began has no owner, or the one that it had before.
     fn end(&mut self) {
         let walk = self.walks;
-        let given_up = self.wanted.extract_if(|_, since| *since < walk);
-        self.found.extend(given_up.map(|(inode, _)| (inode, None)));
+        let given_up = self.wanted.extract_if(|_, wanted| wanted.since < walk);
+        for (inode, wanted) in given_up {
+            let before = self.passing.get(&inode).filter(|_| wanted.young > 0);
+            let owner = before.and_then(|passing| passing.owner.clone());
+            remember(&mut self.passing, inode, owner.clone(), self.youngest);
+            self.found.insert(inode, owner);
+        }
     }
 
     /// Whether other users' processes could not be looked into.
@@ -131,3 +192,24 @@ impl Owners {
         self.denied
     }
 }
+
+/// Keeps an answer that may change. How often it was asked for goes on until all processes were looked into.
+fn remember(passing: &mut Numbered<u32, Passing>, inode: u32, owner: Option<Arc<str>>, until: u64) {
+    if passing.len() >= PASSING_LIMIT {
+        passing.clear();
+    }
+    let asked = passing
+        .get(&inode)
+        .map_or(0, |before| before.asked)
+        .min(YOUNG_LIMIT + 1);
+    let asked = if asked > YOUNG_LIMIT { 0 } else { asked };
+    let answer = Passing {
+        owner,
+        until,
+        asked,
+    };
+    passing.insert(inode, answer);
+}
+
+#[cfg(test)]
+mod tests;
