@@ -4,6 +4,8 @@
 //! there at the first dump counts from then on. A connection that ended meanwhile adds its last counts; one
 //! that no dump saw belongs to its listener's owner, or to the one service known to call that address.
 
+mod rows;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use super::listeners::Listeners;
 use super::message::{Counted, End, Socket, state};
 use super::sum::Sum;
 use super::{Ownership, SocketTallies};
-use crate::numbered::Numbered;
+use rows::{Row, Rows};
 
 /// An edge without connections is still reported, as such, for so long.
 const LINGER: Duration = Duration::from_secs(60);
@@ -108,13 +110,16 @@ impl Known {
     }
 }
 
+/// No row: there are fewer.
+const NO_ROW: Row = Row::MAX;
+
 #[derive(Debug)]
 struct Tracked {
     direction: Direction,
     /// The other end, while the kernel still knew it.
     remote: End,
-    /// Where that is on this host, its cookie; 0 while it is not known.
-    peer: u64,
+    /// Where that is on this host, its row; [`NO_ROW`] while it is not known.
+    peer: Row,
     owner: Ownership,
     fresh: bool,
     counted: Counted,
@@ -124,7 +129,7 @@ struct Tracked {
 /// The table of connections.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    table: Numbered<u64, Tracked>,
+    table: Rows<Tracked>,
     edges: HashMap<EdgeKey, Duration>,
     generation: u32,
     /// Before the first dump.
@@ -139,7 +144,7 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(edge_limit: usize) -> Self {
         Self {
-            table: Numbered::default(),
+            table: Rows::new(),
             edges: HashMap::new(),
             generation: 0,
             first: true,
@@ -152,8 +157,8 @@ impl Connections {
 
     /// Whose a socket is, if it was decided before.
     pub(crate) fn decided(&self, socket: &Socket) -> bool {
-        self.table
-            .get(&socket.cookie)
+        let row = self.table.of(socket.cookie);
+        row.and_then(|row| self.table.get(row))
             .is_some_and(|tracked| tracked.owner != Ownership::Pending)
     }
 
@@ -167,22 +172,14 @@ impl Connections {
     ) -> Vec<(EdgeKey, EdgeStats)> {
         let first = std::mem::take(&mut self.first);
         self.generation = self.generation.wrapping_add(1);
-        self.own(dump, first, resolve, tallies);
-        self.pair(dump);
+        let rows = self.own(dump, first, resolve, tallies);
+        let within = self.within(dump, &rows);
         let mut sums: HashMap<EdgeKey, Sum> = HashMap::new();
-        for socket in dump.sockets {
-            let Some(tracked) = self.table.get(&socket.cookie) else {
+        for ((socket, row), within) in dump.sockets.iter().zip(rows).zip(within) {
+            let Some(tracked) = self.table.get_mut(row).filter(|_| !within) else {
                 continue;
             };
             let Some(owner) = tracked.owner.known() else {
-                continue;
-            };
-            let peer = self.peer(tracked, socket).map(|peer| &peer.owner);
-            // Inside one service there is no edge; not yet known who the other is: it can wait.
-            if peer.is_some_and(|peer| *peer == tracked.owner || *peer == Ownership::Pending) {
-                continue;
-            }
-            let Some(tracked) = self.table.get_mut(&socket.cookie) else {
                 continue;
             };
             let Some(key) = EdgeKey::of(owner, tracked.direction, socket) else {
@@ -202,7 +199,7 @@ impl Connections {
         }
         let generation = self.generation;
         self.table
-            .retain(|_, tracked| tracked.generation == generation);
+            .retain(|tracked| tracked.generation == generation);
         if first {
             Vec::new()
         } else {
@@ -210,16 +207,21 @@ impl Connections {
         }
     }
 
-    /// Decides whose each socket is.
+    /// Decides whose each socket is; returns the row of each.
     fn own(
         &mut self,
         dump: &Dump<'_>,
         first: bool,
         mut resolve: impl FnMut(&Socket) -> Ownership,
         tallies: &mut SocketTallies,
-    ) {
+    ) -> Vec<Row> {
+        let mut rows = Vec::with_capacity(dump.sockets.len());
         for socket in dump.sockets {
-            let tracked = self.track(socket, dump.listeners, first);
+            let row = self.track(socket, dump.listeners, first);
+            rows.push(row);
+            let Some(tracked) = self.table.get_mut(row) else {
+                continue;
+            };
             if tracked.owner == Ownership::Pending {
                 tracked.owner = match (tracked.direction, dump.listeners.of(socket)) {
                     (Direction::Inbound, Some(listening)) => listening.owner.clone(),
@@ -230,39 +232,53 @@ impl Connections {
                 tally(tallies.entry(Arc::clone(name)).or_default(), socket);
             }
         }
+        rows
     }
 
-    /// Finds the other end of what has both ends on this host. An end that was found is remembered: where there are
-    /// many connections, few are new.
-    fn pair(&mut self, dump: &Dump<'_>) {
-        let mut alone: HashMap<(End, End), u64> = HashMap::new();
-        for socket in dump.sockets {
-            let tracked = self.table.get(&socket.cookie);
-            let paired = tracked.is_some_and(|tracked| self.peer(tracked, socket).is_some());
-            if !paired && dump.stays_here(socket) {
-                alone.insert((socket.local, socket.remote), socket.cookie);
+    /// Of each socket of the dump, in these rows, whether it makes no edge: inside one service there is none; and
+    /// where it is not yet known who the other is, it can wait. The other end of what has both ends on this host is
+    /// looked for once and remembered: where there are many connections, few are new.
+    fn within(&mut self, dump: &Dump<'_>, rows: &[Row]) -> Vec<bool> {
+        let mut alone: HashMap<(End, End), Row> = HashMap::new();
+        let mut unpaired = Vec::new();
+        let mut within = Vec::with_capacity(rows.len());
+        for (at, (socket, row)) in dump.sockets.iter().zip(rows).enumerate() {
+            let known = self.is_within(*row, socket);
+            within.push(known.unwrap_or(false));
+            if known.is_none() {
+                unpaired.push(at);
+                if dump.stays_here(socket) {
+                    alone.insert((socket.local, socket.remote), *row);
+                }
             }
         }
-        if alone.is_empty() {
-            return;
+        for at in &unpaired {
+            let (socket, row) = (&dump.sockets[*at], rows[*at]);
+            if let Some(peer) = alone.get(&(socket.remote, socket.local)) {
+                self.join(row, *peer);
+                self.join(*peer, row);
+            }
         }
-        for socket in dump.sockets {
-            let tracked = self.table.get(&socket.cookie);
-            if tracked.is_some_and(|tracked| self.peer(tracked, socket).is_some()) {
-                continue;
-            }
-            let peer = alone.get(&(socket.remote, socket.local));
-            if let (Some(peer), Some(tracked)) = (peer, self.table.get_mut(&socket.cookie)) {
-                tracked.peer = *peer;
-            }
+        for at in unpaired {
+            within[at] = self.is_within(rows[at], &dump.sockets[at]) == Some(true);
+        }
+        within
+    }
+
+    fn join(&mut self, row: Row, peer: Row) {
+        if let Some(tracked) = self.table.get_mut(row) {
+            tracked.peer = peer;
         }
     }
 
-    /// The other end of a connection, where that is on this host and in the dump in hand.
-    fn peer(&self, tracked: &Tracked, socket: &Socket) -> Option<&Tracked> {
-        let peer = self.table.get(&tracked.peer)?;
-        let current = peer.generation == self.generation && peer.remote == socket.local;
-        current.then_some(peer)
+    /// Whether a connection makes no edge; `None` while its other end is not known, or not on this host.
+    fn is_within(&self, row: Row, socket: &Socket) -> Option<bool> {
+        let tracked = self.table.get(row)?;
+        let peer = self.table.get(tracked.peer)?;
+        // The row may be another connection's by now.
+        let same = peer.peer == row && peer.remote == socket.local;
+        let current = same && peer.generation == self.generation;
+        current.then(|| peer.owner == tracked.owner || peer.owner == Ownership::Pending)
     }
 
     /// Adds the last counts of what ended.
@@ -274,7 +290,7 @@ impl Connections {
         }
         let known = Known::of(sums.keys().chain(self.edges.keys()));
         for ended in dump.ended {
-            let tracked = self.table.remove(&ended.cookie);
+            let tracked = self.table.remove(ended.cookie);
             let socket = &Socket {
                 remote: tracked.as_ref().map_or(ended.remote, |known| known.remote),
                 ..*ended
@@ -316,16 +332,16 @@ impl Connections {
         }
     }
 
-    fn track(&mut self, socket: &Socket, listeners: &Listeners, first: bool) -> &mut Tracked {
+    fn track(&mut self, socket: &Socket, listeners: &Listeners, first: bool) -> Row {
         let generation = self.generation;
-        let tracked = self.table.entry(socket.cookie).or_insert_with(|| Tracked {
+        let row = self.table.place(socket.cookie, || Tracked {
             // Decided once: a listener that is gone does not turn its connections around.
             direction: match listeners.of(socket) {
                 Some(_) if socket.state != state::SYN_SENT => Direction::Inbound,
                 _ => Direction::Outbound,
             },
             remote: socket.remote,
-            peer: 0,
+            peer: NO_ROW,
             owner: Ownership::Pending,
             fresh: !first,
             counted: socket
@@ -335,12 +351,14 @@ impl Connections {
                 .unwrap_or_default(),
             generation,
         });
-        tracked.generation = generation;
-        // A program may call again with the same socket.
-        if tracked.remote != socket.remote {
-            (tracked.remote, tracked.peer) = (socket.remote, 0);
+        if let Some(tracked) = self.table.get_mut(row) {
+            tracked.generation = generation;
+            // A program may call again with the same socket.
+            if tracked.remote != socket.remote {
+                (tracked.remote, tracked.peer) = (socket.remote, NO_ROW);
+            }
         }
-        tracked
+        row
     }
 
     /// Adds the edges that lost their last connection, and keeps within the budget.

@@ -405,3 +405,28 @@ fn a_connection_no_dump_saw_is_nobodys_when_several_call_the_same() {
     assert!(edges.iter().all(|(_, stats)| stats.bytes_sent == 0));
     assert_eq!(bench.connections.unattributed(), 1);
 }
+
+#[test]
+fn an_end_whose_other_end_is_gone_is_not_taken_for_the_next_callers() {
+    let mut bench = Bench::new();
+    let here = |port| end("10.0.0.1", port);
+    let callee = |cookie, port| socket(cookie, here(5432), here(port), bytes(9, 9));
+    let caller = |cookie, port| socket(cookie, here(port), here(5432), bytes(9, 9));
+    let by_port = |socket: &Socket| match socket.local.port {
+        40_001 => Ownership::Service("db".into()),
+        _ => Ownership::Service("app".into()),
+    };
+    bench.dump_as(&[callee(1, 40_000), caller(2, 40_000)], by_port);
+    let (edges, _) = bench.dump_as(&[callee(1, 40_000), caller(2, 40_000)], by_port);
+    assert_eq!(edges.len(), 2, "one from each end");
+    // The caller is gone, and its row is that of a caller within the callee's own service now.
+    bench.dump_as(&[callee(1, 40_000)], by_port);
+    let left = [callee(1, 40_000), caller(3, 40_001), callee(4, 40_001)];
+    let (edges, _) = bench.dump_as(&left, by_port);
+    let established = |direction| {
+        let of = |(key, _): &&(EdgeKey, EdgeStats)| key.direction == direction;
+        edges.iter().find(of).map(|(_, stats)| stats.established)
+    };
+    assert_eq!(established(Direction::Inbound), Some(1));
+    assert_eq!(established(Direction::Outbound), Some(0), "it lingers");
+}
