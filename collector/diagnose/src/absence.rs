@@ -56,7 +56,9 @@ pub(crate) fn absences(
     since: Timestamp,
 ) -> Vec<Absence> {
     let mut all = Vec::new();
-    for prediction in fault.predicts.iter().filter(|p| p.level != Level::May) {
+    let kind = seat.graph.kind(seat.node);
+    let expected = |p: &&Prediction| p.level != Level::May && p.holds_for(kind);
+    for prediction in fault.predicts.iter().filter(expected) {
         let mut factor = 1.0;
         for mut absence in of_prediction(seat, prediction, witnesses, since) {
             absence.weight_db = rounded(absence.weight_db * factor);
@@ -67,6 +69,17 @@ pub(crate) fn absences(
         }
     }
     all
+}
+
+/// Whether one of the symptoms that the fault must show is looked for where it would show.
+pub(crate) fn is_looked_for(
+    seat: &Seat<'_, '_>,
+    fault: &Fault,
+    witnesses: &Witnesses<'_>,
+    since: Timestamp,
+) -> bool {
+    let mut must = fault.predicts.iter().filter(|p| p.level == Level::Must);
+    must.any(|p| !of_prediction(seat, p, witnesses, since).is_empty())
 }
 
 impl Absence {
@@ -94,7 +107,7 @@ fn of_prediction(
     let Some(known) = witnesses.kind(&prediction.any[0]) else {
         return Vec::new();
     };
-    let one_is_enough = prediction.at.len() > 1;
+    let one_is_enough = prediction.one_is_enough();
     let satisfied = |seen: &Observed<'_>, relation: Relation| {
         names(&prediction.any, &seen.symptom.kind, seen.known) && seat.holds(relation, seen) > 0.0
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use firstlook_model::{ChangeKind, ComponentKind};
 use serde::Deserialize;
 
+mod builtin;
 mod read;
 
 pub use read::{CATALOGUE_FILE_LIMIT_BYTES, CatalogueError};
@@ -14,67 +15,6 @@ pub const UNKNOWN_FAULT: &str = "unknown-fault";
 
 /// Smallest base rate: below it a symptom would decide alone.
 pub(crate) const BASE_RATE_FLOOR: f64 = 0.001;
-
-const BUILTIN: &[(&str, &str)] = &[
-    ("symptoms.toml", include_str!("../catalogue/symptoms.toml")),
-    (
-        "agent-down.toml",
-        include_str!("../catalogue/agent-down.toml"),
-    ),
-    (
-        "bad-deploy.toml",
-        include_str!("../catalogue/bad-deploy.toml"),
-    ),
-    (
-        "cpu-saturated.toml",
-        include_str!("../catalogue/cpu-saturated.toml"),
-    ),
-    (
-        "crash-loop.toml",
-        include_str!("../catalogue/crash-loop.toml"),
-    ),
-    (
-        "disk-full.toml",
-        include_str!("../catalogue/disk-full.toml"),
-    ),
-    (
-        "filesystem-hung.toml",
-        include_str!("../catalogue/filesystem-hung.toml"),
-    ),
-    (
-        "filesystem-readonly.toml",
-        include_str!("../catalogue/filesystem-readonly.toml"),
-    ),
-    (
-        "host-partitioned.toml",
-        include_str!("../catalogue/host-partitioned.toml"),
-    ),
-    (
-        "inodes-full.toml",
-        include_str!("../catalogue/inodes-full.toml"),
-    ),
-    ("oom-kill.toml", include_str!("../catalogue/oom-kill.toml")),
-    (
-        "outside-cause.toml",
-        include_str!("../catalogue/outside-cause.toml"),
-    ),
-    (
-        "packet-loss.toml",
-        include_str!("../catalogue/packet-loss.toml"),
-    ),
-    (
-        "service-down.toml",
-        include_str!("../catalogue/service-down.toml"),
-    ),
-    (
-        "service-hung.toml",
-        include_str!("../catalogue/service-hung.toml"),
-    ),
-    (
-        "unknown-fault.toml",
-        include_str!("../catalogue/unknown-fault.toml"),
-    ),
-];
 
 /// Every fault kind known, and what each kind of symptom is worth.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +26,7 @@ pub struct Catalogue {
 impl Catalogue {
     /// The catalogue that Firstlook ships.
     pub fn builtin() -> Self {
-        Self::parse(BUILTIN).expect("the shipped catalogue reads: a test says so")
+        Self::parse(builtin::FILES).expect("the shipped catalogue reads: a test says so")
     }
 
     /// The shipped catalogue with a team's files over it: an entry of the same kind replaces ours.
@@ -94,7 +34,7 @@ impl Catalogue {
     /// # Errors
     /// The first file that cannot be read, with its line.
     pub fn builtin_with(files: &[(&str, &str)]) -> Result<Self, CatalogueError> {
-        let all: Vec<_> = BUILTIN.iter().chain(files).copied().collect();
+        let all: Vec<_> = builtin::FILES.iter().chain(files).copied().collect();
         Self::parse(&all)
     }
 
@@ -143,6 +83,9 @@ pub struct Fault {
     pub prior_db: f64,
     /// Probability that whoever depends on the component is hurt.
     pub trouble: f64,
+    /// Whether it is thought of only where each of its [`Level::Must`] predictions is fulfilled. What says itself
+    /// what it is is not guessed at: its silence is no room for it. A person's theory is weighed all the same.
+    pub needs_sign: bool,
     /// What one sees when it is repaired.
     pub looks_when_fixed: String,
     /// Tags of runbook pages.
@@ -153,7 +96,7 @@ pub struct Fault {
     pub predicts: Vec<Prediction>,
     /// What speaks strongly against it.
     pub forbids: Vec<Forbidden>,
-    /// The change that it needs, if any.
+    /// The change that it needs, or that speaks for it.
     pub change: Option<NeededChange>,
 }
 
@@ -174,6 +117,8 @@ pub struct Prediction {
     pub any: Vec<String>,
     /// Where. With several relations one place is enough; with one, every place there is asked.
     pub at: Vec<Relation>,
+    /// Whether one place is enough with one relation, too.
+    pub any_place: bool,
     /// Kinds of components for which it holds. Empty: all that can have the fault.
     pub of: Vec<ComponentKind>,
     /// How firmly.
@@ -184,6 +129,18 @@ pub struct Prediction {
     pub p_each: f64,
     /// Seconds after which its absence counts.
     pub lag_s: f64,
+}
+
+impl Prediction {
+    /// Whether one of its places suffices.
+    pub(crate) fn one_is_enough(&self) -> bool {
+        self.any_place || self.at.len() > 1
+    }
+
+    /// Whether it holds for components of this kind.
+    pub(crate) fn holds_for(&self, kind: ComponentKind) -> bool {
+        self.of.is_empty() || self.of.contains(&kind)
+    }
 }
 
 /// What speaks against a fault when seen.
@@ -197,9 +154,11 @@ pub struct Forbidden {
     pub weight_db: f64,
 }
 
-/// The change that a fault needs before its onset.
+/// The change that a fault needs before its onset, or that speaks for it where there is one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NeededChange {
+    /// Whether there is no such fault without a change on record.
+    pub required: bool,
     /// How long before the onset it may have been, in seconds.
     pub window_s: f64,
     /// Time in which the chance that a change shows its effect falls to a third, in seconds.
@@ -257,6 +216,8 @@ pub enum Relation {
     Interface,
     /// Services on the host, interface or filesystem.
     ServicesOnIt,
+    /// Filesystems on the host of a disk: which of them lie on it is not known.
+    FilesystemsOnIt,
     /// Services that use a filesystem.
     Users,
     /// Whoever calls it, or the services on it.

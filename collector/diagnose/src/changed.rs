@@ -87,8 +87,9 @@ pub(crate) fn weigh<'a>(
             .then_with(|| a.2.id.cmp(&b.2.id))
     });
     let Some(strongest) = found.first() else {
+        let missed = needed.required.then(|| none_recorded(graph, node, needed));
         return WeighedChanges {
-            evidence: vec![none_recorded(graph, node, needed)],
+            evidence: missed.into_iter().collect(),
             blamed: None,
         };
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use firstlook_model::{Cleared, ComponentKind, Evidence};
 
-use crate::absence::{Absence, absences};
+use crate::absence::{Absence, absences, is_looked_for};
 use crate::catalogue::{Fault, UNKNOWN_FAULT};
 use crate::compete::Outcome;
 use crate::graph::Node;
@@ -151,6 +151,8 @@ impl Bench<'_, '_> {
                 && self.has_change_for(node, fault)
         });
         let mut facts: BTreeMap<(String, String), Absence> = BTreeMap::new();
+        // There are many faults that need a sign: the missing signs are told only where nothing else is there to tell.
+        let mut signs: BTreeMap<(String, String), Absence> = BTreeMap::new();
         for fault in possible {
             let all = 0..self.inquiry.witnesses.observed.len();
             let since = timing::earliest(&self.inquiry.witnesses, all)?;
@@ -159,23 +161,35 @@ impl Bench<'_, '_> {
             absent.retain(|a| a.coverage >= COVERED && a.last_seen >= settled);
             let weight_db: f64 = absent.iter().map(|a| a.weight_db).sum();
             if weight_db > POWER_DB {
+                // What says itself what it is, and is not looked for here, is the unknown fault's business: nobody
+                // who is suspected of that is cleared.
+                if fault.needs_sign && !is_looked_for(&seat, fault, &self.inquiry.witnesses, since)
+                {
+                    continue;
+                }
                 return None;
             }
+            let known = if fault.needs_sign {
+                &mut signs
+            } else {
+                &mut facts
+            };
             for absence in absent {
                 let said = absence
                     .measured
                     .clone()
                     .unwrap_or_else(|| format!("no sign of {}", absence.words));
                 let key = (absence.at.clone(), said);
-                match facts.get(&key) {
+                match known.get(&key) {
                     Some(known) if known.weight_db <= absence.weight_db => {}
                     _ => {
-                        facts.insert(key, absence);
+                        known.insert(key, absence);
                     }
                 }
             }
         }
-        let mut facts: Vec<Evidence> = facts
+        let told = if facts.is_empty() { signs } else { facts };
+        let mut facts: Vec<Evidence> = told
             .into_iter()
             .map(|((at, said), absence)| Evidence {
                 weight_db: absence.weight_db,
@@ -198,7 +212,7 @@ impl Bench<'_, '_> {
 
     /// Whether a fault that needs a change could have had one.
     fn has_change_for(&self, node: Node, fault: &Fault) -> bool {
-        let Some(needed) = &fault.change else {
+        let Some(needed) = fault.change.as_ref().filter(|c| c.required) else {
             return true;
         };
         self.inquiry.changes.iter().any(|change| {

@@ -2,7 +2,7 @@
 
 use firstlook_model::{Change, Evidence, Timestamp};
 
-use crate::catalogue::{Fault, Prediction, Relation, SymptomKind};
+use crate::catalogue::{Fault, Level, Prediction, Relation, SymptomKind};
 use crate::graph::{Graph, Node};
 use crate::reach::{Reach, either};
 use crate::relation::Seat;
@@ -40,6 +40,9 @@ impl<'a> Hypothesis<'a> {
         witnesses: &Witnesses<'_>,
         changes: &[&'a Change],
     ) -> Option<Self> {
+        if fault.needs_sign && !is_signed(seat, fault, witnesses) {
+            return None;
+        }
         let hypothesis = Self::even_if_unlikely(seat, fault, witnesses, changes);
         let direct = |o: usize| {
             let seen = &witnesses.observed[o];
@@ -49,7 +52,8 @@ impl<'a> Hypothesis<'a> {
                 .any(|p| placed(seat, p, seen) * p.p_each > 0.0)
         };
         let explains_something = hypothesis.explains.iter().any(|(o, _)| direct(*o));
-        let has_change = fault.change.is_none() || hypothesis.change.is_some();
+        let needs_change = fault.change.as_ref().is_some_and(|c| c.required);
+        let has_change = !needs_change || hypothesis.change.is_some();
         (explains_something && has_change).then_some(hypothesis)
     }
 
@@ -108,9 +112,20 @@ pub(crate) fn names(any: &[String], kind: &str, known: &SymptomKind) -> bool {
         .any(|k| k == kind || (k == "*" && !known.outward))
 }
 
+/// Whether everything that the fault must show is seen where it must.
+fn is_signed(seat: &Seat<'_, '_>, fault: &Fault, witnesses: &Witnesses<'_>) -> bool {
+    let mut must = fault.predicts.iter().filter(|p| p.level == Level::Must);
+    must.all(|p| {
+        witnesses
+            .observed
+            .iter()
+            .any(|seen| placed(seat, p, seen) > 0.0)
+    })
+}
+
 /// How surely the observation is the predicted one, by kind and place.
 pub(crate) fn placed(seat: &Seat<'_, '_>, prediction: &Prediction, seen: &Observed<'_>) -> f64 {
-    let applies = prediction.of.is_empty() || prediction.of.contains(&seat.graph.kind(seat.node));
+    let applies = prediction.holds_for(seat.graph.kind(seat.node));
     if !applies || !names(&prediction.any, &seen.symptom.kind, seen.known) {
         return 0.0;
     }

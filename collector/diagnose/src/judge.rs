@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firstlook_model::{Change, ComponentId, ComponentKind, Situation, Suspect, Verdict};
 
-use crate::catalogue::{Catalogue, Fault};
+use crate::catalogue::{Catalogue, Fault, Level, Prediction};
 use crate::compete::{Contest, Outcome};
 use crate::gate::IncidentScope;
 use crate::graph::{Graph, Node};
-use crate::hypothesis::Hypothesis;
+use crate::hypothesis::{Hypothesis, names};
 use crate::reach::Reach;
 use crate::relation::Seat;
 use crate::suspect;
@@ -220,6 +220,11 @@ impl<'a> Inquiry<'a> {
         let mut places = self.candidates();
         places.extend(wanted.map(|(node, _)| node));
         let mut hypotheses = Vec::new();
+        let thinkable: Vec<&'a Fault> = self
+            .catalogue
+            .faults()
+            .filter(|f| self.is_thinkable(f) || wanted.is_some_and(|(_, w)| w.kind == f.kind))
+            .collect();
         for node in places {
             let reach = Reach::of(&self.graph, node);
             let seat = Seat {
@@ -227,7 +232,7 @@ impl<'a> Inquiry<'a> {
                 node,
                 reach: &reach,
             };
-            for fault in self.catalogue.faults() {
+            for fault in thinkable.iter().copied() {
                 let asked = wanted.is_some_and(|(n, f)| n == node && f.kind == fault.kind);
                 if asked {
                     hypotheses.push(Hypothesis::even_if_unlikely(
@@ -242,6 +247,17 @@ impl<'a> Inquiry<'a> {
             }
         }
         hypotheses
+    }
+
+    /// Whether a fault that needs a sign has one anywhere: most have none, and are not looked for at every place.
+    fn is_thinkable(&self, fault: &Fault) -> bool {
+        let observed = &self.witnesses.observed;
+        let mut must = fault.predicts.iter().filter(|p| p.level == Level::Must);
+        let is_seen = |p: &Prediction| {
+            let mut all = observed.iter();
+            all.any(|seen| names(&p.any, &seen.symptom.kind, seen.known))
+        };
+        !fault.needs_sign || must.all(is_seen)
     }
 
     /// Whether a component is of a kind that can have the fault; a stand-in only where its host

@@ -10,6 +10,9 @@ use crate::witness::Observed;
 /// Most places of one relation whose silence is asked about: the rest would add nothing.
 const PLACES_LIMIT: usize = 32;
 
+/// Certainty that a filesystem lies on a disk of its host.
+const ON_THE_DISK: f64 = 0.7;
+
 /// Certainty that an edge towards a host is towards the service on it that is meant.
 const EDGE_TO_HOST: f64 = 0.9;
 
@@ -44,6 +47,10 @@ impl<'a> Seat<'_, 'a> {
             ),
             Relation::ServicesOnIt => {
                 when(service && seen.node != node && graph.same_host(node, seen.node))
+            }
+            Relation::FilesystemsOnIt => {
+                let filesystem = graph.kind(seen.node) == ComponentKind::Filesystem;
+                ON_THE_DISK * when(filesystem && graph.same_host(node, seen.node))
             }
             Relation::Users => {
                 if service && graph.same_host(node, seen.node) {
@@ -98,7 +105,7 @@ impl<'a> Seat<'_, 'a> {
                 })
                 .collect(),
             Relation::Peers => at(graph.peers(node).collect()),
-            Relation::RemoteHosts => Vec::new(),
+            Relation::RemoteHosts | Relation::FilesystemsOnIt => Vec::new(),
         };
         let likelihood = |place: &Place<'_>| match place {
             Place::At(_, p) | Place::On(_, p) => *p,

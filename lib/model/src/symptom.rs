@@ -73,9 +73,13 @@ pub mod families {
     pub const HEARTBEAT: &str = "heartbeat";
     /// What declared probes found.
     pub const PROBE: &str = "probe";
+    /// What a host or service uses of what it may use: open files, tasks, CPU quota, ports, tracked connections.
+    pub const LIMITS: &str = "limits";
+    /// The wall clock against others'.
+    pub const CLOCK: &str = "clock";
 }
 
-/// Kinds of symptoms that the first catalogue predicts.
+/// Kinds of symptoms that the catalogue predicts.
 pub mod kinds {
     /// (filesystem) bytes available to users at or near none.
     pub const SPACE_EXHAUSTED: &str = "filesystem.space-exhausted";
@@ -89,22 +93,50 @@ pub mod kinds {
     pub const CPU_SATURATED: &str = "cpu.saturated";
     /// (service) uses most of a saturated host's CPU.
     pub const CPU_HOG: &str = "cpu.hog";
+    /// (service) its CPU quota stops it for most of its periods.
+    pub const CPU_THROTTLED: &str = "cpu.throttled";
+    /// (host) the hypervisor gives its CPU time to others.
+    pub const CPU_STOLEN: &str = "cpu.stolen";
+    /// (host) slowed because it is too hot.
+    pub const CPU_TOO_HOT: &str = "cpu.too-hot";
     /// (host) memory nearly gone, stalls.
     pub const MEMORY_PRESSURE: &str = "memory.pressure";
     /// (service, host) the kernel killed for want of memory.
     pub const OOM_KILLED: &str = "memory.oom-killed";
     /// (host) IO pressure high.
     pub const IO_PRESSURE: &str = "disk.io-pressure";
+    /// (disk) requests take far longer than is usual, though no more is asked of it.
+    pub const DISK_SLOW: &str = "disk.slow";
+    /// (disk) the kernel reports errors of the device.
+    pub const DISK_ERRORS: &str = "disk.errors";
+    /// (disk) an array or pool works without some of its members, or not at all.
+    pub const DISK_DEGRADED: &str = "disk.degraded";
+    /// (filesystem) it counts errors of its own structures or devices.
+    pub const FILESYSTEM_ERRORS: &str = "filesystem.errors";
+    /// (service, host) open files at their limit.
+    pub const FILES_EXHAUSTED: &str = "limits.files-exhausted";
+    /// (service, host) tasks at their limit, or refused.
+    pub const TASKS_EXHAUSTED: &str = "limits.tasks-exhausted";
+    /// (host) ports for calls to one address at their limit.
+    pub const PORTS_EXHAUSTED: &str = "limits.ports-exhausted";
+    /// (host) tracked connections at their limit, or packets dropped for want of an entry.
+    pub const TRACKING_EXHAUSTED: &str = "limits.tracking-exhausted";
+    /// (host) its clock disagrees with the collector's or its time source's.
+    pub const CLOCK_SKEW: &str = "clock.skew";
     /// (service) wanted, but not running.
     pub const UNIT_DOWN: &str = "unit.down";
     /// (service) ended with an error.
     pub const UNIT_FAILED: &str = "unit.failed";
     /// (service) restarted by its manager again and again.
     pub const UNIT_RESTARTING: &str = "unit.restarting";
+    /// (service) ended by its manager because it gave no sign of life.
+    pub const UNIT_WATCHDOG: &str = "unit.watchdog";
     /// (service) its listener is gone.
     pub const LISTENER_GONE: &str = "sockets.listener-gone";
     /// (service) accept queue at its backlog.
     pub const ACCEPT_QUEUE_FULL: &str = "sockets.accept-queue-full";
+    /// (host) connections are lost to full accept queues.
+    pub const LISTEN_OVERFLOW: &str = "sockets.listen-overflow";
     /// (service) received bytes are not read, peers' hang-ups not answered.
     pub const NOT_READING: &str = "sockets.not-reading";
     /// (service) its processes are stopped by a signal.
@@ -115,6 +147,8 @@ pub mod kinds {
     pub const INTERFACE_ERRORS: &str = "network.interface-errors";
     /// (interface) not operational.
     pub const INTERFACE_DOWN: &str = "network.interface-down";
+    /// (interface) carries as much as its link can.
+    pub const INTERFACE_SATURATED: &str = "network.saturated";
     /// (host) hears nothing from outside.
     pub const RECEIVES_NOTHING: &str = "network.receives-nothing";
     /// (caller, peer callee) segments are lost on the edge.
@@ -137,6 +171,36 @@ pub mod kinds {
     pub const LOG_REFUSED: &str = "log.connection-refused";
     /// (service) says that something timed out.
     pub const LOG_TIMEOUT: &str = "log.timeout";
+    /// (service) says that it may open no more files.
+    pub const LOG_TOO_MANY_FILES: &str = "log.too-many-files";
+    /// (service) says that it may start no more processes or threads.
+    pub const LOG_CANNOT_FORK: &str = "log.cannot-fork";
+    /// (service) says that no port is left for a call.
+    pub const LOG_NO_PORTS: &str = "log.no-ports";
+    /// (service) says that names cannot be resolved at present.
+    pub const LOG_UNRESOLVED: &str = "log.name-unresolved";
+    /// (service) says that a name does not exist.
+    pub const LOG_NAME_MISSING: &str = "log.name-missing";
+    /// (service) says that a certificate has expired.
+    pub const LOG_CERTIFICATE_EXPIRED: &str = "log.certificate-expired";
+    /// (service) says that it was not let in, or let nobody in.
+    pub const LOG_AUTH_FAILED: &str = "log.auth-failed";
+    /// (service) says that there are more clients than are allowed.
+    pub const LOG_TOO_MANY_CLIENTS: &str = "log.too-many-clients";
+    /// (service) says that its pool has no connection to spare.
+    pub const LOG_POOL_EXHAUSTED: &str = "log.pool-exhausted";
+    /// (service) says that its workers are all busy.
+    pub const LOG_WORKERS_EXHAUSTED: &str = "log.workers-exhausted";
+    /// (service) says that locks are waited for too long, or that a deadlock was broken.
+    pub const LOG_LOCK_WAIT: &str = "log.lock-wait";
+    /// (service) says that replication broke.
+    pub const LOG_REPLICA_BROKEN: &str = "log.replica-broken";
+    /// (service) says that replication falls behind.
+    pub const LOG_REPLICA_LAGS: &str = "log.replica-lags";
+    /// (service) says that a quota is used up or a licence over.
+    pub const LOG_QUOTA: &str = "log.quota-exceeded";
+    /// (service) says that its configuration cannot be used.
+    pub const LOG_BAD_CONFIG: &str = "log.bad-config";
     /// (host) its agent is silent on the collector.
     pub const AGENT_SILENT: &str = "heartbeat.silent";
     /// (host) peers still exchange data with it.
@@ -147,4 +211,8 @@ pub mod kinds {
     pub const PROBE_FAILED: &str = "probe.failed";
     /// (service, host) a declared probe of it gets no answer, or its unit is not active.
     pub const PROBE_UNANSWERED: &str = "probe.unanswered";
+    /// (service, host) a declared probe sees a certificate that has ended.
+    pub const CERTIFICATE_EXPIRED: &str = "probe.certificate-expired";
+    /// (service, host) a declared probe sees a certificate that ends sooner than asked for.
+    pub const CERTIFICATE_EXPIRING: &str = "probe.certificate-expiring";
 }

@@ -63,6 +63,8 @@ struct FaultText {
     summary: String,
     prior_db: Spanned<f64>,
     trouble: Spanned<f64>,
+    #[serde(default)]
+    needs_sign: bool,
     looks_when_fixed: String,
     #[serde(default)]
     tags: Vec<String>,
@@ -74,6 +76,8 @@ struct FaultText {
 struct PredictText {
     any: Spanned<Vec<String>>,
     at: Spanned<Vec<Relation>>,
+    #[serde(default)]
+    any_place: bool,
     #[serde(default)]
     of: Vec<ComponentKind>,
     level: Level,
@@ -93,9 +97,15 @@ struct ForbidText {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangeText {
+    #[serde(default = "yes")]
+    required: bool,
     window_s: Spanned<f64>,
     decay_s: Spanned<f64>,
     kinds: Spanned<Vec<ChangeRate>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -195,6 +205,10 @@ impl Source<'_> {
             let what = "a fault predicts something: no [[predict]]";
             return Err(self.wrong(fault.kind.span().start, what));
         }
+        if fault.needs_sign && !file.predict.iter().any(|p| p.level == Level::Must) {
+            let what = "needs_sign, but no [[predict]] has the level must";
+            return Err(self.wrong(fault.kind.span().start, what));
+        }
         let predicts = file.predict.into_iter().map(|p| self.prediction(p, known));
         let forbids = file.forbid.into_iter().map(|f| self.forbidden(f, known));
         Ok(Some(Fault {
@@ -204,6 +218,7 @@ impl Source<'_> {
             components: fault.components.into_inner(),
             otherwise: fault.otherwise,
             summary: fault.summary,
+            needs_sign: fault.needs_sign,
             looks_when_fixed: fault.looks_when_fixed,
             tags: fault.tags,
             question: fault.question,
@@ -233,6 +248,7 @@ impl Source<'_> {
         Ok(Prediction {
             any: self.kinds(text.any, known)?,
             at: self.relations(text.at)?,
+            any_place: text.any_place,
             of: text.of,
             level: text.level,
             p,
@@ -260,6 +276,7 @@ impl Source<'_> {
             return Err(self.wrong(offset, what));
         }
         Ok(NeededChange {
+            required: text.required,
             window_s: self.within(&text.window_s, "window_s", 1.0, 86_400.0)?,
             decay_s: self.within(&text.decay_s, "decay_s", 1.0, 86_400.0)?,
             kinds,

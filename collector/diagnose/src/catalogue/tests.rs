@@ -62,19 +62,34 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         FILESYSTEM_HUNG,
         CPU_SATURATED,
         CPU_HOG,
+        CPU_THROTTLED,
+        CPU_STOLEN,
+        CPU_TOO_HOT,
         MEMORY_PRESSURE,
         OOM_KILLED,
         IO_PRESSURE,
+        DISK_SLOW,
+        DISK_ERRORS,
+        DISK_DEGRADED,
+        FILESYSTEM_ERRORS,
+        FILES_EXHAUSTED,
+        TASKS_EXHAUSTED,
+        PORTS_EXHAUSTED,
+        TRACKING_EXHAUSTED,
+        CLOCK_SKEW,
         UNIT_DOWN,
         UNIT_FAILED,
         UNIT_RESTARTING,
+        UNIT_WATCHDOG,
         LISTENER_GONE,
         ACCEPT_QUEUE_FULL,
+        LISTEN_OVERFLOW,
         NOT_READING,
         STOPPED,
         HOST_RETRANSMITS,
         INTERFACE_ERRORS,
         INTERFACE_DOWN,
+        INTERFACE_SATURATED,
         RECEIVES_NOTHING,
         EDGE_RETRANSMITS,
         EDGE_UNANSWERED,
@@ -86,14 +101,57 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         LOG_NO_SPACE,
         LOG_REFUSED,
         LOG_TIMEOUT,
+        LOG_TOO_MANY_FILES,
+        LOG_CANNOT_FORK,
+        LOG_NO_PORTS,
+        LOG_UNRESOLVED,
+        LOG_NAME_MISSING,
+        LOG_CERTIFICATE_EXPIRED,
+        LOG_AUTH_FAILED,
+        LOG_TOO_MANY_CLIENTS,
+        LOG_POOL_EXHAUSTED,
+        LOG_WORKERS_EXHAUSTED,
+        LOG_LOCK_WAIT,
+        LOG_REPLICA_BROKEN,
+        LOG_REPLICA_LAGS,
+        LOG_QUOTA,
+        LOG_BAD_CONFIG,
         AGENT_SILENT,
         PEERS_REACH,
         PEERS_CUT,
         PROBE_FAILED,
         PROBE_UNANSWERED,
+        CERTIFICATE_EXPIRED,
+        CERTIFICATE_EXPIRING,
     ] {
         assert!(catalogue.symptoms.contains_key(kind), "{kind} has no entry");
     }
+}
+
+#[test]
+fn what_a_fault_must_show_is_of_a_family_that_somebody_attests() {
+    use firstlook_model::symptom::families::*;
+    let families = [
+        FILESYSTEM, CPU, MEMORY, DISK, NETWORK, UNIT, SOCKETS, EDGE, LOG, HEARTBEAT, PROBE, LIMITS,
+        CLOCK,
+    ];
+    let catalogue = Catalogue::builtin();
+    for fault in catalogue.faults() {
+        for prediction in fault.predicts.iter().filter(|p| p.level == Level::Must) {
+            let family = catalogue.symptom(&prediction.any[0]).family.as_str();
+            assert!(families.contains(&family), "{}: {family:?}", fault.kind);
+        }
+    }
+}
+
+#[test]
+fn a_fault_that_needs_a_sign_says_which() {
+    let unsigned = FAULT
+        .replace("trouble = 0.5", "trouble = 0.5\nneeds_sign = true")
+        .replace("\"must\"", "\"may\"");
+    let (line, what) = error(&unsigned);
+    assert_eq!(line, 3);
+    assert!(what.contains("needs_sign"), "{what}");
 }
 
 #[test]

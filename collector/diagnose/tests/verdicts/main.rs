@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod gate;
 mod judgement;
+mod kinds;
 mod laws;
 mod probes;
 mod world;

@@ -78,6 +78,8 @@ impl World {
             families::DISK,
             families::NETWORK,
             families::HEARTBEAT,
+            families::LIMITS,
+            families::CLOCK,
         ] {
             self.attest(&name, family);
         }
@@ -92,6 +94,7 @@ impl World {
             families::LOG,
             families::EDGE,
             families::MEMORY,
+            families::LIMITS,
         ] {
             self.attest(service, family);
         }
@@ -106,6 +109,12 @@ impl World {
             device: "/dev/loop0".into(),
             used_by: users.iter().map(|user| id(user)).collect(),
         });
+    }
+
+    pub fn disk(&mut self, disk: &str) -> &mut Self {
+        self.0.components.push(id(disk));
+        self.attest(disk, families::DISK);
+        self
     }
 
     pub fn edge(&mut self, caller: &str, callee: &str, port: u16) {
@@ -250,6 +259,9 @@ impl World {
 }
 
 pub fn family(kind: &str) -> &'static str {
+    if kind == "cpu.throttled" {
+        return families::LIMITS;
+    }
     match kind.split('.').next().expect("split gives one") {
         "filesystem" => families::FILESYSTEM,
         "cpu" => families::CPU,
@@ -262,6 +274,8 @@ pub fn family(kind: &str) -> &'static str {
         "log" => families::LOG,
         "heartbeat" => families::HEARTBEAT,
         "probe" => families::PROBE,
+        "limits" => families::LIMITS,
+        "clock" => families::CLOCK,
         other => panic!("no family for {other}"),
     }
 }
