@@ -3,7 +3,24 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use firstlook_model::Timestamp;
+use firstlook_model::symptom::{families, kinds};
+use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+
+use crate::draft::{Finding, Health, Source};
+use crate::plan::Row;
+use crate::watch::{Reading, Rule, Span, Watch};
+use crate::words;
+
+pub(crate) const SIGNALS: [&str; 1] = [names::CLOCK_OFFSET];
+const OFFSET: usize = 0;
+
+/// How far a clock may be off its time source, in seconds, before tickets and order suffer, and when it is well again.
+const SKEWED_S: f64 = 0.5;
+const TRUE_S: f64 = 0.1;
+/// The source is asked every sixteen seconds or so.
+const ASKED: Rule = Rule::new(2, 10, 60);
+/// From here on the difference to the collector's clock is the clock's and no path's.
+const SKEWED: Duration = Duration::from_secs(2);
 
 /// Contacts that an estimate rests on: the fastest of them is nearest the truth.
 const CONTACTS: usize = 16;
@@ -20,6 +37,80 @@ pub(crate) struct HostClock {
     told_us: VecDeque<i64>,
     /// From records that would else come from the future; used while the host tells no time.
     bound_us: i64,
+    /// Since when its own word of the time differs from the collector's clock; its own time.
+    skewed: Option<Span>,
+    /// The last time that it told.
+    last_told: Option<Timestamp>,
+}
+
+/// What a host says of its clock against its time source.
+#[derive(Debug, Default)]
+pub(crate) struct SourceClock {
+    watch: Watch,
+    offset_s: Option<f64>,
+}
+
+impl SourceClock {
+    pub fn take(&mut self, at: Timestamp, row: &Row<'_>) {
+        let Some(offset_s) = row.get(OFFSET).map(f64::abs) else {
+            return;
+        };
+        self.offset_s = Some(offset_s);
+        let reading = Reading::of(offset_s >= SKEWED_S, offset_s < TRUE_S);
+        self.watch.take(at, reading, offset_s, 0.0, ASKED);
+    }
+
+    /// Never a gate: a wrong clock harms nobody by itself.
+    pub fn finding(&self, host: &HostId, clock: &HostClock, now: Timestamp) -> Option<Finding> {
+        let by_source = self.watch.live(now, ASKED);
+        let (span, text) = match (by_source, clock.skewed) {
+            (Some(run), _) => {
+                let off = words::millis(run.latest * 1_000.0);
+                (run.span, format!("its clock is {off} off its time source"))
+            }
+            (None, Some(span)) => {
+                let off = words::span(clock.error());
+                (span, format!("its clock is {off} off the collector's"))
+            }
+            (None, None) => return None,
+        };
+        Some(Finding {
+            component: ComponentId::host(host.clone()),
+            peer: None,
+            kind: kinds::CLOCK_SKEW,
+            family: families::CLOCK,
+            span,
+            severity: 0.7,
+            gate: false,
+            text,
+            source: Source::Metric(names::CLOCK_OFFSET),
+        })
+    }
+
+    /// Attested by the collector's own clock, which every contact is held against.
+    pub fn health(&self, host: &HostId, clock: &HostClock, coverage: f64) -> Option<Health> {
+        let well = self.watch.is_quiet() && clock.skewed.is_none();
+        let last = clock.last_told.filter(|_| well)?;
+        let source = self.offset_s.map_or_else(String::new, |s| {
+            format!(" and {} off its source", words::millis(s * 1_000.0))
+        });
+        Some(Health {
+            component: ComponentId::host(host.clone()),
+            family: families::CLOCK,
+            coverage,
+            last,
+            text: format!(
+                "{} off the collector's clock{source}, would have shown {}",
+                words::span(clock.error()),
+                words::span(SKEWED),
+            ),
+            source: Source::Metric(names::CLOCK_OFFSET),
+        })
+    }
+
+    pub fn stepped(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl HostClock {
@@ -29,6 +120,14 @@ impl HostClock {
             self.told_us.pop_front();
         }
         self.told_us.push_back(difference_us(received, said));
+        self.last_told = self.last_told.max(Some(said));
+        // One slow contact is no skew: the estimate rests on the fastest of several.
+        if self.error() < SKEWED {
+            self.skewed = None;
+        } else if self.told_us.len() == CONTACTS {
+            let span = self.skewed.get_or_insert(Span::at(said));
+            span.last = span.last.max(said);
+        }
     }
 
     /// A record received at `received` whose newest observation bears `newest`.
@@ -42,6 +141,7 @@ impl HostClock {
     /// The host's clock was set: what was learned no longer holds.
     pub fn stepped(&mut self) {
         self.bound_us = 0;
+        (self.skewed, self.last_told) = (None, None);
     }
 
     fn offset_us(&self) -> i64 {

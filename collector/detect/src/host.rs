@@ -1,5 +1,6 @@
 //! One host: everything that it said, reduced to what judging needs.
 
+mod block;
 mod judge;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,19 +16,21 @@ use firstlook_model::{
 
 use crate::baseline::Baseline;
 use crate::blind::Losses;
-use crate::clock::HostClock;
+use crate::clock::{HostClock, SourceClock};
 use crate::config::DetectConfig;
 use crate::cpu::Cpu;
-use crate::draft::Source;
+use crate::disk::Disk;
 use crate::edges::Edges;
 use crate::io::Io;
 use crate::level::Levels;
+use crate::limits::HostLimits;
 use crate::listeners::Listeners;
 use crate::logs::{Budget, Logs};
+use crate::lost::Lost;
 use crate::memory::Memory;
 use crate::network::Network;
-use crate::oom::{Oom, Witness};
-use crate::plan::{Plan, Row};
+use crate::oom::Oom;
+use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::refusals::Refusals;
 use crate::service::Service;
@@ -62,11 +65,15 @@ pub(crate) struct Host {
     levels: Levels,
     plans: VecDeque<(SchemaId, Arc<Plan>)>,
     cpu: Cpu,
+    lost: Lost,
+    source_clock: SourceClock,
     memory: Memory,
     io: Io,
     pub network: Network,
     oom: Oom,
+    limits: HostLimits,
     filesystems: BTreeMap<ComponentId, Filesystem>,
+    disks: BTreeMap<ComponentId, Disk>,
     services: BTreeMap<ComponentId, Service>,
     units: BTreeMap<ComponentId, Unit>,
     probes: Probes,
@@ -95,11 +102,15 @@ impl Host {
             levels: Levels::default(),
             plans: VecDeque::new(),
             cpu: Cpu::default(),
+            lost: Lost::default(),
+            source_clock: SourceClock::default(),
             memory: Memory::default(),
             io: Io::default(),
             network: Network::default(),
             oom: Oom::default(),
+            limits: HostLimits::default(),
             filesystems: BTreeMap::new(),
+            disks: BTreeMap::new(),
             services: BTreeMap::new(),
             units: BTreeMap::new(),
             probes: Probes::default(),
@@ -182,6 +193,7 @@ impl Host {
         let Some(newest) = self.newest else { return };
         let from = newest.minus(FORGOTTEN);
         self.filesystems.retain(|_, f| f.last() >= Some(from));
+        self.disks.retain(|_, d| d.last() >= Some(from));
         self.services.retain(|_, s| s.life().last() >= Some(from));
         self.units.retain(|_, u| u.last() >= from);
         self.network.forget_before(from);
@@ -231,91 +243,6 @@ impl Host {
         self.touch(*last);
     }
 
-    fn count_samples(&mut self, times: &[Timestamp]) {
-        for at in times {
-            if let Some(before) = self.samples.last()
-                && *at > before
-            {
-                self.step_s
-                    .feed(at.since(before).as_secs_f64().min(COVERAGE_S as f64), 0.1);
-            }
-            self.samples.push(*at, 1.0, 1.0);
-        }
-    }
-
-    /// Share of the expected samples that came within the last half minute.
-    fn coverage(&self) -> f64 {
-        let step = self.step_s.location().max(0.1);
-        (self.samples.sums().0 * step / COVERAGE_S as f64).min(1.0)
-    }
-
-    /// Level two on the signals that symptoms are made of.
-    fn judge_block(&mut self, plan: &Plan, block: &MetricBlock, config: &DetectConfig) {
-        for (index, at) in block.times.iter().enumerate() {
-            let warm = self.is_warm(*at, config);
-            let row = |cells| Row::new(cells, &block.columns, index);
-            if let Some(cells) = &plan.cpu {
-                self.cpu.take(*at, &row(cells), warm);
-            }
-            if let Some(cells) = &plan.memory {
-                self.memory.take(*at, &row(cells), warm);
-            }
-            if let Some(cells) = &plan.io {
-                self.io.take(*at, &row(cells), warm);
-            }
-            if let Some(cells) = &plan.oom {
-                self.oom.take(*at, &row(cells));
-            }
-            if let Some(cells) = &plan.tcp {
-                self.network.take_tcp(*at, &row(cells), warm);
-            }
-            if !plan.interfaces.is_empty() {
-                let rows: Vec<_> = plan.interfaces.iter().map(|c| (c, row(c))).collect();
-                self.network.take_interfaces(*at, &rows, warm);
-            }
-        }
-        for cells in &plan.filesystems {
-            let filesystem = self.filesystems.entry(cells.component.clone()).or_default();
-            for (index, at) in block.times.iter().enumerate() {
-                filesystem.take(*at, &Row::new(cells, &block.columns, index));
-            }
-        }
-        for cells in &plan.probes {
-            self.probes.take(cells, &block.times, &block.columns);
-        }
-        let mut killed = Vec::new();
-        for cells in &plan.services {
-            if !self.services.contains_key(&cells.component) {
-                self.services
-                    .insert(cells.component.clone(), Service::default());
-            }
-            let Some(service) = self.services.get_mut(&cells.component) else {
-                continue;
-            };
-            for (index, at) in block.times.iter().enumerate() {
-                let warm = self
-                    .began
-                    .is_some_and(|began| *at >= began.plus(config.warm_up));
-                if service.take(*at, &Row::new(cells, &block.columns, index), warm) {
-                    killed.push((&cells.component, *at));
-                }
-            }
-        }
-        for (service, at) in killed {
-            self.killed(
-                service,
-                at,
-                "its control group counts a kill for want of memory",
-            );
-        }
-    }
-
-    fn killed(&mut self, service: &ComponentId, at: Timestamp, text: &str) {
-        let source = Source::Metric(firstlook_model::signal::names::SERVICE_OOM_KILLS);
-        self.oom
-            .killed(service, at, Witness::Sure, text.to_owned(), source);
-    }
-
     /// The host's clock was set back: what is usual stays, everything about time starts anew.
     fn step_back(&mut self) {
         self.clock.stepped();
@@ -323,10 +250,14 @@ impl Host {
         self.samples.clear();
         self.levels.stepped();
         self.cpu.stepped();
+        self.lost.stepped();
+        self.source_clock.stepped();
+        self.disks.values_mut().for_each(Disk::stepped);
         self.memory.stepped();
         self.io.stepped();
         self.network.stepped();
         self.oom.stepped();
+        self.limits.stepped();
         self.filesystems.clear();
         self.services.values_mut().for_each(Service::stepped);
         self.units.clear();
@@ -353,7 +284,7 @@ impl Host {
             .filter(|e| e.source == LogSource::Kernel)
         {
             if self.began.is_some_and(|began| entry.time >= began) {
-                self.oom.line(&self.id, entry.time, &entry.text);
+                self.take_kernel_line(entry);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::lifetime::Lifetime;
 use crate::own::is_own;
 use crate::words;
 use novelty::Novelty;
-use phrases::{Phrases, grave};
+use phrases::{Phrase, grave};
 use sorts::Sorts;
 use surge::{Limits, Surge, SurgeRun, Tally};
 
@@ -28,6 +28,11 @@ const ERRORS: Limits = Limits {
 };
 /// A line that no space is left is rare enough to count from the second on.
 const NO_SPACE: Limits = Limits {
+    least: 2,
+    seconds: 1,
+};
+/// Of what a line says by itself, two are enough too where nobody says it in passing.
+const TELLING: Limits = Limits {
     least: 2,
     seconds: 1,
 };
@@ -44,9 +49,8 @@ struct Log {
     lines: Tally,
     errors: Surge,
     sorts: Sorts,
-    no_space: Surge,
-    refused: Surge,
-    timeouts: Surge,
+    /// Of the phrases that it ever wrote, sorted. Most write none.
+    said: Vec<(Phrase, Surge)>,
     novelty: Novelty,
     life: Lifetime,
 }
@@ -54,7 +58,6 @@ struct Log {
 /// All logs of one host.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
-    phrases: Phrases,
     components: BTreeMap<ComponentId, Log>,
     last: Option<Timestamp>,
 }
@@ -94,7 +97,7 @@ impl Logs {
             self.last = self.last.max(Some(entry.time));
             let learning = learning(entry.time);
             if let Some(log) = self.components.get_mut(&entry.component) {
-                refused += log.take(&self.phrases, entry, shape, learning, budget.templates);
+                refused += log.take(entry, shape, learning, budget.templates);
             }
         }
         refused
@@ -109,13 +112,14 @@ impl Logs {
     pub fn says_no_space(&self, now: Timestamp) -> bool {
         self.components
             .values()
-            .any(|log| log.no_space.live(now).is_some())
+            .filter_map(|log| log.said(Phrase::NoSpace))
+            .any(|surge| surge.live(now).is_some())
     }
 
     /// Whether the component said at or after `from` that it was refused.
     pub fn refused_since(&self, component: &ComponentId, from: Timestamp) -> bool {
         let log = self.components.get(component);
-        log.and_then(|log| log.refused.last())
+        log.and_then(|log| log.said(Phrase::Refused)?.last())
             .is_some_and(|last| last >= from)
     }
 
@@ -138,13 +142,8 @@ impl Logs {
     pub fn stepped(&mut self) {
         for log in self.components.values_mut() {
             log.lines = Tally::default();
-            let surges = [
-                &mut log.errors,
-                &mut log.no_space,
-                &mut log.refused,
-                &mut log.timeouts,
-            ];
-            surges.into_iter().for_each(Surge::stepped);
+            log.errors.stepped();
+            log.said.iter_mut().for_each(|(_, surge)| surge.stepped());
             log.sorts.stepped();
             log.novelty.stepped();
         }
@@ -153,29 +152,12 @@ impl Logs {
 
 impl Log {
     /// Returns 1 when the template was over the budget.
-    fn take(
-        &mut self,
-        phrases: &Phrases,
-        entry: &LogEntry,
-        shape: &str,
-        learning: bool,
-        templates: usize,
-    ) -> u64 {
+    fn take(&mut self, entry: &LogEntry, shape: &str, learning: bool, templates: usize) -> u64 {
         let at = entry.time;
         self.life.seen(at);
         self.lines.add(at);
-        let said = phrases.find(&entry.text);
-        let kernel = entry.source == LogSource::Kernel;
-        if said.no_space && !kernel {
-            // Never usual, not even where it was there first.
-            self.no_space.take(at, NO_SPACE, false);
-        }
-        if said.refused {
-            self.refused.take(at, COMPLAINTS, learning);
-        }
-        // "Connection timed out" at information level is how servers speak of vanished visitors.
-        if said.timeout && entry.severity >= Severity::Warning {
-            self.timeouts.take(at, COMPLAINTS, learning);
+        for phrase in phrases::find(&entry.text).each() {
+            self.take_phrase(phrase, entry, learning);
         }
         let error = entry.severity >= Severity::Error || grave(&entry.text);
         if !error {
@@ -187,26 +169,41 @@ impl Log {
         u64::from(!room)
     }
 
+    fn take_phrase(&mut self, phrase: Phrase, entry: &LogEntry, learning: bool) {
+        // Some kernels' lines speak of processes that are none of this host's.
+        let kernel = entry.source == LogSource::Kernel;
+        let counts = match phrase {
+            Phrase::Refused | Phrase::Timeout => true,
+            _ => !kernel,
+        };
+        if !counts || entry.severity < phrase.least_severity() {
+            return;
+        }
+        let known = self.said.binary_search_by_key(&phrase, |(p, _)| *p);
+        let place = known.unwrap_or_else(|place| {
+            self.said.insert(place, (phrase, Surge::default()));
+            place
+        });
+        let (limits, learning) = match phrase {
+            // Never usual, not even where it was there first.
+            Phrase::NoSpace => (NO_SPACE, false),
+            Phrase::Refused | Phrase::Timeout | Phrase::AuthFailed | Phrase::Quota => {
+                (COMPLAINTS, learning)
+            }
+            _ => (TELLING, learning),
+        };
+        self.said[place].1.take(entry.time, limits, learning);
+    }
+
+    fn said(&self, phrase: Phrase) -> Option<&Surge> {
+        let place = self.said.binary_search_by_key(&phrase, |(p, _)| *p);
+        place.ok().map(|place| &self.said[place].1)
+    }
+
     fn findings(&self, id: &ComponentId, now: Timestamp) -> Vec<Finding> {
         // The kernel's log is a host's at large, or several hosts'; our own processes complain of us.
         let may_gate = id.kind() == ComponentKind::Service && !is_own(id);
         let mut found = Vec::new();
-        let surges = [
-            (kinds::LOG_ERRORS, &self.errors, "error lines", 0.6),
-            (
-                kinds::LOG_NO_SPACE,
-                &self.no_space,
-                "lines that say that no space is left",
-                0.9,
-            ),
-            (
-                kinds::LOG_REFUSED,
-                &self.refused,
-                "lines of refused connections",
-                0.5,
-            ),
-            (kinds::LOG_TIMEOUT, &self.timeouts, "lines of timeouts", 0.5),
-        ];
         let finding = |kind: &'static str, run: &SurgeRun, severity, text, template| {
             let lasting = run.count >= 5 && run.span.length() >= Duration::from_secs(3);
             let gate = may_gate && (lasting || kind == kinds::LOG_NO_SPACE);
@@ -222,10 +219,24 @@ impl Log {
                 source: Source::Log(template),
             }
         };
-        for (kind, surge, noun, severity) in surges {
+        if let Some(run) = self.errors.live(now) {
+            let text = format!("{} error lines {}", run.count, pace(run));
+            found.push(finding(kinds::LOG_ERRORS, run, 0.6, text, None));
+        }
+        for (phrase, surge) in &self.said {
             let Some(run) = surge.live(now) else { continue };
-            let text = format!("{} {noun} {}", run.count, pace(run));
-            found.push(finding(kind, run, severity, text, None));
+            let text = format!("{} {} {}", run.count, phrase.noun(), pace(run));
+            let severity = match phrase {
+                Phrase::NoSpace => 0.9,
+                Phrase::Refused | Phrase::Timeout => 0.5,
+                _ => 0.8,
+            };
+            let mut said = finding(phrase.kind(), run, severity, text, None);
+            // What it says tells why, not whether: its errors and its callers are reason enough where there are any.
+            if !matches!(phrase, Phrase::NoSpace | Phrase::Refused | Phrase::Timeout) {
+                (said.gate, said.severity) = (false, severity);
+            }
+            found.push(said);
         }
         let sums = self.errors.live(now).is_some();
         if let Some(risen) = self.sorts.live(now).filter(|_| !sums) {

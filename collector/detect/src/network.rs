@@ -18,14 +18,20 @@ mod interface;
 use interface::Interface;
 pub(crate) use interface::SIGNALS as INTERFACE_SIGNALS;
 
-pub(crate) const TCP_SIGNALS: [&str; 3] = [
+pub(crate) const TCP_SIGNALS: [&str; 4] = [
     names::TCP_SEGMENTS_OUT,
     names::TCP_RETRANSMITS,
     names::TCP_ATTEMPT_FAILS,
+    names::TCP_LISTEN_OVERFLOWS,
 ];
 const SEGMENTS_OUT: usize = 0;
 const RETRANSMITS: usize = 1;
 const ATTEMPT_FAILS: usize = 2;
+const LISTEN_OVERFLOWS: usize = 3;
+
+/// Connections lost to full accept queues over ten seconds that are no accident of a burst, and times the usual.
+const LEAST_OVERFLOWS: f64 = 5.0;
+const OVERFLOWING: Rule = Rule::new(2, 2, 20);
 
 /// Retransmitted share of segments, over ten seconds, and the least number that says something.
 const LOSSY: f64 = 0.03;
@@ -73,6 +79,10 @@ pub(crate) struct Network {
     fails: Window,
     usual_loss: Baseline,
     usual_fails: Baseline,
+    overflowed: Meter,
+    overflows: Window,
+    usual_overflows: Baseline,
+    overflowing: Watch,
     losing: Watch,
     /// The same by the edges to other hosts: loopback traffic does not dilute it.
     peers_losing: Watch,
@@ -91,6 +101,10 @@ impl Default for Network {
             fails: Window::seconds(30),
             usual_loss: Baseline::NEW,
             usual_fails: Baseline::NEW,
+            overflowed: Meter::default(),
+            overflows: Window::seconds(10),
+            usual_overflows: Baseline::NEW,
+            overflowing: Watch::default(),
             losing: Watch::default(),
             peers_losing: Watch::default(),
             deaf: Watch::default(),
@@ -102,6 +116,7 @@ impl Default for Network {
 
 impl Network {
     pub fn take_tcp(&mut self, at: Timestamp, row: &Row<'_>, warm: bool) {
+        self.take_overflows(at, row, warm);
         if let Some((fails, secs)) = self.failed.step(at, row.get(ATTEMPT_FAILS)) {
             self.fails.push(at, fails, secs);
             self.usual_fails.feed(fails / secs, 0.1);
@@ -132,6 +147,25 @@ impl Network {
         );
         if self.losing.is_quiet() {
             self.usual_loss.feed(share, 0.005);
+        }
+    }
+
+    fn take_overflows(&mut self, at: Timestamp, row: &Row<'_>, warm: bool) {
+        let Some((lost, secs)) = self.overflowed.step(at, row.get(LISTEN_OVERFLOWS)) else {
+            return;
+        };
+        self.overflows.push(at, lost, secs);
+        let (many, _) = self.overflows.sums();
+        let usual = self.usual_overflows.location();
+        let bad = lost > 0.0 && many >= LEAST_OVERFLOWS && many >= ABOVE_USUAL * usual;
+        if warm {
+            let reading = Reading::of(bad, many == 0.0 || many < usual);
+            self.overflowing.take(at, reading, many, usual, OVERFLOWING);
+        } else {
+            self.overflowing.learn(at, many == 0.0);
+        }
+        if self.overflowing.is_quiet() {
+            self.usual_overflows.feed(many, 1.0);
         }
     }
 
@@ -214,6 +248,23 @@ impl Network {
                     run.usual
                 ),
                 source: Source::Metric(names::TCP_SEGMENTS_IN),
+            });
+        }
+        // The kernel counts for all listeners together: whose queue it is, the service's own symptom says.
+        if let Some(run) = self.overflowing.live(now, OVERFLOWING) {
+            found.push(Finding {
+                component: host.clone(),
+                peer: None,
+                kind: kinds::LISTEN_OVERFLOW,
+                family: families::SOCKETS,
+                span: run.span,
+                severity: 0.8,
+                gate: false,
+                text: format!(
+                    "{:.0} connections lost to full accept queues in 10 s, usual {:.0}",
+                    run.latest, run.usual
+                ),
+                source: Source::Metric(names::TCP_LISTEN_OVERFLOWS),
             });
         }
         for (id, interface) in &self.interfaces {

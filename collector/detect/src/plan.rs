@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firstlook_model::{Columns, ComponentId, ComponentKind, Series};
 
 use crate::probes::{self, ProbeCells};
-use crate::{cpu, io, memory, network, oom, service, space};
+use crate::{clock, cpu, disk, io, limits, lost, memory, network, oom, service, space};
 
 /// Which signals a judge reads, in the order of its indices.
 pub(crate) type Signals = &'static [&'static str];
@@ -48,6 +48,9 @@ pub(crate) struct Plan {
     /// Level-one slot of each column.
     pub slots: Vec<u32>,
     pub cpu: Option<Cells>,
+    pub lost: Option<Cells>,
+    pub clock: Option<Cells>,
+    pub disks: Vec<Cells>,
     pub memory: Option<Cells>,
     pub oom: Option<Cells>,
     pub io: Option<Cells>,
@@ -55,6 +58,8 @@ pub(crate) struct Plan {
     pub filesystems: Vec<Cells>,
     pub interfaces: Vec<Cells>,
     pub services: Vec<Cells>,
+    pub limits: Option<Cells>,
+    pub service_limits: Vec<Cells>,
     pub probes: Vec<ProbeCells>,
     /// Probes beyond the limit, which are not followed.
     pub probes_over: usize,
@@ -71,6 +76,9 @@ impl Plan {
         let mut plan = Self {
             slots,
             cpu: None,
+            lost: None,
+            clock: None,
+            disks: Vec::new(),
             memory: None,
             oom: None,
             io: None,
@@ -78,6 +86,8 @@ impl Plan {
             filesystems: Vec::new(),
             interfaces: Vec::new(),
             services: Vec::new(),
+            limits: None,
+            service_limits: Vec::new(),
             probes,
             probes_over,
         };
@@ -86,17 +96,24 @@ impl Plan {
             match component.kind() {
                 ComponentKind::Host => {
                     plan.cpu = pick(&cpu::SIGNALS);
+                    plan.lost = pick(&lost::SIGNALS);
+                    plan.clock = pick(&clock::SIGNALS);
                     plan.memory = pick(&memory::SIGNALS);
                     plan.oom = pick(&oom::HOST_SIGNALS);
                     plan.io = pick(&io::SIGNALS);
                     plan.tcp = pick(&network::TCP_SIGNALS);
+                    plan.limits = pick(&limits::HOST_SIGNALS);
                 }
                 ComponentKind::Filesystem => plan.filesystems.extend(pick(&space::SIGNALS)),
                 ComponentKind::Interface => {
                     plan.interfaces.extend(pick(&network::INTERFACE_SIGNALS));
                 }
-                ComponentKind::Service => plan.services.extend(pick(&service::SIGNALS)),
-                ComponentKind::Disk | ComponentKind::Endpoint | ComponentKind::Agent => {}
+                ComponentKind::Service => {
+                    plan.services.extend(pick(&service::SIGNALS));
+                    plan.service_limits.extend(pick(&limits::SERVICE_SIGNALS));
+                }
+                ComponentKind::Disk => plan.disks.extend(pick(&disk::SIGNALS)),
+                ComponentKind::Endpoint | ComponentKind::Agent => {}
             }
         }
         plan

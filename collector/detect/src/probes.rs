@@ -138,9 +138,9 @@ impl Probes {
                     last: now,
                     ..failing.span
                 },
-                // One that was never up may ask for too much.
-                severity: if probe.last_good.is_some() { 0.9 } else { 0.6 },
-                gate: true,
+                severity: probe.severity(failing),
+                // What ends soon has not ended: nobody is hurt yet.
+                gate: kind(&failing.look) != kinds::CERTIFICATE_EXPIRING,
                 text: probe.words(name, failing),
                 source: Source::Probe(probe::signal(name, Part::Up)),
             }));
@@ -235,6 +235,15 @@ impl Probe {
         failing.raised |= self.bad >= LOOKS;
     }
 
+    fn severity(&self, failing: &Failing) -> f64 {
+        match self.last_good {
+            _ if kind(&failing.look) == kinds::CERTIFICATE_EXPIRING => 0.2,
+            Some(_) => 0.9,
+            // One that was never up may ask for too much.
+            None => 0.6,
+        }
+    }
+
     fn gap(&self) -> Duration {
         self.gap.unwrap_or(GAP)
     }
@@ -261,9 +270,14 @@ impl Probe {
 
 fn kind(look: &Look) -> &'static str {
     let failure = look[Part::Failure.index()].and_then(Failure::of_code);
-    match failure.is_some_and(Failure::is_unanswered) {
-        true => kinds::PROBE_UNANSWERED,
-        false => kinds::PROBE_FAILED,
+    let days = look[Part::CertificateDays.index()];
+    match failure {
+        Some(Failure::CertificateEnds) => match days {
+            Some(days) if days >= 0.0 => kinds::CERTIFICATE_EXPIRING,
+            _ => kinds::CERTIFICATE_EXPIRED,
+        },
+        Some(failure) if failure.is_unanswered() => kinds::PROBE_UNANSWERED,
+        _ => kinds::PROBE_FAILED,
     }
 }
 

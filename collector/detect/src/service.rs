@@ -9,6 +9,7 @@ use crate::baseline::Baseline;
 use crate::context::Context;
 use crate::draft::{Finding, Health, Source};
 use crate::lifetime::Lifetime;
+use crate::limits::ServiceLimits;
 use crate::plan::Row;
 use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
@@ -67,6 +68,7 @@ pub(crate) struct Service {
     usual_unread: Baseline,
     usual_close_wait: Baseline,
     waiting: Backlog,
+    pub limits: ServiceLimits,
     life: Lifetime,
 }
 
@@ -86,6 +88,7 @@ impl Default for Service {
             usual_unread: Baseline::NEW,
             usual_close_wait: Baseline::NEW,
             waiting: Backlog::default(),
+            limits: ServiceLimits::default(),
             life: Lifetime::default(),
         }
     }
@@ -157,7 +160,7 @@ impl Service {
 
     pub fn findings(&self, id: &ComponentId, now: Timestamp, context: &Context) -> Vec<Finding> {
         let called = context.callers(id).any();
-        let mut found = Vec::new();
+        let mut found = self.limits.findings(id, now, context);
         if let Some(run) = self.accept.live(now, ACCEPT) {
             let (queue, backlog) = self.queue.unwrap_or((run.latest, run.latest));
             let text =
@@ -205,7 +208,7 @@ impl Service {
         found
     }
 
-    pub fn health(&self, id: &ComponentId, coverage: f64) -> Vec<Health> {
+    pub fn health(&self, id: &ComponentId, now: Timestamp, coverage: f64) -> Vec<Health> {
         let Some(last) = self.life.last() else {
             return Vec::new();
         };
@@ -217,7 +220,7 @@ impl Service {
             text,
             source: Source::Metric(signal),
         };
-        let mut attested = Vec::new();
+        let mut attested: Vec<Health> = self.limits.health(id, now, coverage).into_iter().collect();
         let (cores, usual) = (self.cores(), self.usual_cpu.location());
         let power = USUAL * self.usual_cpu.scale(CPU_FLOOR);
         if self.usual_cpu.is_warm() && (cores - usual).abs() < power {
@@ -258,6 +261,7 @@ impl Service {
         self.cpu.reset();
         self.oom_kills.reset();
         self.used.clear();
+        self.limits.stepped();
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);
         self.life.stepped();

@@ -7,9 +7,10 @@ use crate::context::Context;
 use crate::draft::{Finding, Health, Source};
 use crate::plan::Row;
 use crate::watch::{Reading, Rule, Run, Watch};
+use crate::window::Meter;
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 7] = [
+pub(crate) const SIGNALS: [&str; 9] = [
     names::FILESYSTEM_SIZE,
     names::FILESYSTEM_AVAILABLE,
     names::FILESYSTEM_INODES,
@@ -17,6 +18,8 @@ pub(crate) const SIGNALS: [&str; 7] = [
     names::FILESYSTEM_READONLY,
     names::FILESYSTEM_HUNG,
     names::FILESYSTEM_FREE,
+    names::FILESYSTEM_ERRORS,
+    names::FILESYSTEM_DEVICES_MISSING,
 ];
 const SIZE: usize = 0;
 const AVAILABLE: usize = 1;
@@ -24,6 +27,8 @@ const INODES: usize = 2;
 const INODES_AVAILABLE: usize = 3;
 const READONLY: usize = 4;
 const HUNG: usize = 5;
+const ERRORS: usize = 7;
+const MISSING: usize = 8;
 
 /// Share available at or below which space is exhausted, on filesystems where it is also under
 /// [`EXHAUSTED_BYTES`]; and the share from which it is not.
@@ -43,6 +48,8 @@ const SMALLEST_BYTES: f64 = 1024.0 * 1024.0;
 const FULL: Rule = Rule::new(2, 1, 15);
 const MOUNT: Rule = Rule::new(2, 1, 15);
 const CALLS: Rule = Rule::new(2, 2, 15);
+/// An error is an event. It stands on the disk.
+const DAMAGE: Rule = Rule::new(1, 0, 60);
 
 /// What is known of one filesystem.
 #[derive(Debug, Default)]
@@ -51,6 +58,11 @@ pub(crate) struct Filesystem {
     inodes: Watch,
     readonly: Watch,
     hung: Watch,
+    damage: Watch,
+    /// The same by lines of the kernel, whose times run beside those of samples.
+    said: Watch,
+    errors: Meter,
+    damaged: String,
     last: Option<Timestamp>,
     now: Levels,
 }
@@ -74,6 +86,7 @@ impl Filesystem {
             self.hung
                 .take(at, Reading::of(hung > 0.0, hung <= 0.0), hung, 0.0, CALLS);
         }
+        self.take_damage(at, row);
         let readonly = row.get(READONLY).is_some_and(|v| v > 0.0);
         if row.get(READONLY).is_some() {
             self.readonly
@@ -95,6 +108,26 @@ impl Filesystem {
         {
             self.take_inodes(at, inodes, left);
         }
+    }
+
+    fn take_damage(&mut self, at: Timestamp, row: &Row<'_>) {
+        if let Some((errors, _)) = self.errors.step(at, row.get(ERRORS)) {
+            if errors > 0.0 {
+                self.damaged = format!("{errors:.0} more errors counted by the filesystem");
+            }
+            let reading = Reading::of(errors > 0.0, errors <= 0.0);
+            self.damage.take(at, reading, errors, 0.0, DAMAGE);
+        }
+        if row.get(MISSING).is_some_and(|missing| missing > 0.0) {
+            self.damaged = "devices that it should have are missing".to_owned();
+            self.damage.take(at, Reading::Bad, 1.0, 0.0, DAMAGE);
+        }
+    }
+
+    /// The kernel wrote of an error of its structures.
+    pub fn error(&mut self, at: Timestamp, line: &str) {
+        self.said.take(at, Reading::Bad, 1.0, 0.0, DAMAGE);
+        self.damaged = words::clip(line, 160);
     }
 
     fn take_space(&mut self, at: Timestamp, size: f64, available: f64) {
@@ -167,6 +200,19 @@ impl Filesystem {
                 kinds::INODES_EXHAUSTED,
                 run,
                 gate,
+                text,
+                signal,
+            ));
+        }
+        let said = self.said.live(now, DAMAGE);
+        if let Some(run) = said.or_else(|| self.damage.live(now, DAMAGE)) {
+            let text = self.damaged.clone();
+            let signal = names::FILESYSTEM_ERRORS;
+            found.push(finding(
+                id,
+                kinds::FILESYSTEM_ERRORS,
+                run,
+                false,
                 text,
                 signal,
             ));

@@ -27,6 +27,8 @@ const SLOW_LOOP_WITHIN: Duration = Duration::from_secs(180);
 /// How long a loop holds after its last restart.
 const LOOP_HOLD: Duration = Duration::from_secs(45);
 const RESTARTS_LIMIT: usize = 64;
+/// How long an end by its watchdog is told: as long as its consequences usually take.
+const WATCHDOG_HOLD: Duration = Duration::from_secs(60);
 /// All states come every minute: one this old is of a source that ended.
 const STATE_FRESH: Duration = Duration::from_secs(150);
 
@@ -42,6 +44,8 @@ pub(crate) struct Unit {
     restarts: VecDeque<(Timestamp, u32)>,
     /// Begin of the present series of restarts.
     series: Option<Span>,
+    /// When its watchdog ended it, the last time that it did.
+    watchdog: Option<Span>,
 }
 
 impl Unit {
@@ -61,6 +65,7 @@ impl Unit {
             }),
             restarts: VecDeque::new(),
             series: None,
+            watchdog: None,
             state,
         }
     }
@@ -79,9 +84,36 @@ impl Unit {
             self.fell = Some(self.fall(&state));
         }
         let before = std::mem::replace(&mut self.state, state);
+        self.take_watchdog(&before);
         let killed = self.state.result == "oom-kill";
         let news = before.result != "oom-kill" || before.invocation != self.state.invocation;
         killed && (news || (self.state.active == ActiveState::Failed && self.ran))
+    }
+
+    /// An end by its watchdog that is new, or still the reason for its failure.
+    fn take_watchdog(&mut self, before: &UnitState) {
+        let state = &self.state;
+        if state.result != "watchdog" {
+            return;
+        }
+        let news = before.result != "watchdog" || before.invocation != state.invocation;
+        if news {
+            self.watchdog = Some(Span {
+                after: Some(before.time.max(state.time.minus(REPORTED_WITHIN))),
+                ..Span::at(state.time)
+            });
+        } else if let Some(span) = &mut self.watchdog
+            && state.active == ActiveState::Failed
+        {
+            span.last = state.time;
+        }
+    }
+
+    fn ended_by_watchdog(&self, now: Timestamp) -> Option<Finding> {
+        let span = self.watchdog?;
+        let fresh = now.since(span.last) <= WATCHDOG_HOLD;
+        let text = "ended by its manager: it gave no sign of life in time".to_owned();
+        fresh.then(|| self.finding(kinds::UNIT_WATCHDOG, span, 1.0, true, text))
     }
 
     /// When it left the up states: by the manager's stamp, else within the reporting interval.
@@ -135,7 +167,9 @@ impl Unit {
             ActiveState::Inactive => self.down(clock, now, context),
             _ => None,
         };
-        self.looping(now).into_iter().chain(down).collect()
+        let watchdog = self.ended_by_watchdog(now);
+        let found = self.looping(now).into_iter().chain(down);
+        found.chain(watchdog).collect()
     }
 
     /// Failed before we looked is an old story, unless somebody calls it.

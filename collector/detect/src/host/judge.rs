@@ -38,8 +38,14 @@ impl Host {
     fn findings(&self, now: Timestamp, context: &Context, peers: PeerLoss) -> Vec<Finding> {
         let usage = self.usage();
         let mut found = self.cpu.findings(&self.id, now, &usage, context);
+        found.extend(self.lost.findings(&self.id, now));
+        found.extend(self.source_clock.finding(&self.id, &self.clock, now));
+        for (id, disk) in &self.disks {
+            found.extend(disk.findings(id, now));
+        }
         found.extend(self.memory.finding(&self.id, now));
         found.extend(self.io.finding(&self.id, now));
+        found.extend(self.limits.findings(&self.id, now, context));
         found.extend(self.network.findings(&self.id, now, peers));
         for (id, filesystem) in &self.filesystems {
             found.extend(filesystem.findings(id, now, context));
@@ -110,15 +116,19 @@ impl Host {
     fn attest(&self, draft: &mut Draft, now: Timestamp, peers: PeerLoss) {
         let coverage = self.coverage();
         let mut attested = Vec::new();
-        attested.extend(self.cpu.health(&self.id, coverage));
+        if self.lost.is_none() {
+            attested.extend(self.cpu.health(&self.id, coverage));
+        }
+        attested.extend(self.source_clock.health(&self.id, &self.clock, coverage));
         attested.extend(self.memory.health(&self.id, coverage));
         attested.extend(self.io.health(&self.id, coverage));
+        attested.extend(self.limits.health(&self.id, now, coverage));
         attested.extend(self.network.healths(&self.id, coverage, peers));
         for (id, filesystem) in &self.filesystems {
             attested.extend(filesystem.health(id, coverage));
         }
         for (id, service) in &self.services {
-            attested.extend(service.health(id, coverage));
+            attested.extend(service.health(id, now, coverage));
         }
         attested.extend(self.disk_healths(coverage));
         if !self.is_blind("units") {

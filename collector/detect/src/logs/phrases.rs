@@ -1,27 +1,150 @@
 //! Phrases that say what is wrong, whoever writes them, and lines that are errors whatever their level says.
 
+use std::sync::LazyLock;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
+use firstlook_model::Severity;
+use firstlook_model::symptom::kinds;
 
 /// How far into a line phrases are looked for, in bytes.
 const HEAD_LIMIT_BYTES: usize = 2_048;
 
-/// What a line says, by the catalogue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    pub no_space: bool,
-    pub refused: bool,
-    pub timeout: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Phrase {
+/// What lines are looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phrase {
     NoSpace,
     Refused,
     Timeout,
+    TooManyFiles,
+    CannotFork,
+    NoPorts,
+    Unresolved,
+    NameMissing,
+    CertificateExpired,
+    AuthFailed,
+    TooManyClients,
+    PoolExhausted,
+    WorkersExhausted,
+    LockWait,
+    ReplicaBroken,
+    ReplicaLags,
+    Quota,
+    BadConfig,
 }
 
-/// Case is ignored.
-const CATALOGUE: [(&str, Phrase); 16] = [
+impl Phrase {
+    pub const ALL: [Self; 18] = [
+        Self::NoSpace,
+        Self::Refused,
+        Self::Timeout,
+        Self::TooManyFiles,
+        Self::CannotFork,
+        Self::NoPorts,
+        Self::Unresolved,
+        Self::NameMissing,
+        Self::CertificateExpired,
+        Self::AuthFailed,
+        Self::TooManyClients,
+        Self::PoolExhausted,
+        Self::WorkersExhausted,
+        Self::LockWait,
+        Self::ReplicaBroken,
+        Self::ReplicaLags,
+        Self::Quota,
+        Self::BadConfig,
+    ];
+
+    /// The kind of symptom that many such lines are.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NoSpace => kinds::LOG_NO_SPACE,
+            Self::Refused => kinds::LOG_REFUSED,
+            Self::Timeout => kinds::LOG_TIMEOUT,
+            Self::TooManyFiles => kinds::LOG_TOO_MANY_FILES,
+            Self::CannotFork => kinds::LOG_CANNOT_FORK,
+            Self::NoPorts => kinds::LOG_NO_PORTS,
+            Self::Unresolved => kinds::LOG_UNRESOLVED,
+            Self::NameMissing => kinds::LOG_NAME_MISSING,
+            Self::CertificateExpired => kinds::LOG_CERTIFICATE_EXPIRED,
+            Self::AuthFailed => kinds::LOG_AUTH_FAILED,
+            Self::TooManyClients => kinds::LOG_TOO_MANY_CLIENTS,
+            Self::PoolExhausted => kinds::LOG_POOL_EXHAUSTED,
+            Self::WorkersExhausted => kinds::LOG_WORKERS_EXHAUSTED,
+            Self::LockWait => kinds::LOG_LOCK_WAIT,
+            Self::ReplicaBroken => kinds::LOG_REPLICA_BROKEN,
+            Self::ReplicaLags => kinds::LOG_REPLICA_LAGS,
+            Self::Quota => kinds::LOG_QUOTA,
+            Self::BadConfig => kinds::LOG_BAD_CONFIG,
+        }
+    }
+
+    /// What the lines are, after their number.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::NoSpace => "lines that say that no space is left",
+            Self::Refused => "lines of refused connections",
+            Self::Timeout => "lines of timeouts",
+            Self::TooManyFiles => "lines that say that no more files may be opened",
+            Self::CannotFork => "lines that say that nothing more can be started",
+            Self::NoPorts => "lines that say that no port is left to call from",
+            Self::Unresolved => "lines that say that names cannot be resolved",
+            Self::NameMissing => "lines that say that a name does not exist",
+            Self::CertificateExpired => "lines that say that a certificate has expired",
+            Self::AuthFailed => "lines that say that somebody is not let in",
+            Self::TooManyClients => "lines that say that there are too many clients",
+            Self::PoolExhausted => "lines that say that a connection pool is exhausted",
+            Self::WorkersExhausted => "lines that say that all workers are busy",
+            Self::LockWait => "lines of locks that are waited for",
+            Self::ReplicaBroken => "lines that say that replication broke",
+            Self::ReplicaLags => "lines that say that replication falls behind",
+            Self::Quota => "lines that say that a quota is used up or a licence over",
+            Self::BadConfig => "lines that say that the configuration cannot be used",
+        }
+    }
+
+    /// The least severity at which a line counts: what programs also say in passing counts only from a warning on.
+    pub const fn least_severity(self) -> Severity {
+        match self {
+            Self::NoSpace | Self::Refused => Severity::Debug,
+            // A resource that is gone is seldom spoken of in vain; programs without levels say it too.
+            Self::TooManyFiles | Self::CannotFork | Self::NoPorts | Self::Unresolved => {
+                Severity::Info
+            }
+            Self::CertificateExpired | Self::TooManyClients | Self::LockWait => Severity::Info,
+            Self::PoolExhausted | Self::WorkersExhausted | Self::BadConfig => Severity::Info,
+            Self::ReplicaBroken | Self::ReplicaLags => Severity::Info,
+            // "Connection timed out" at information level is how servers speak of vanished visitors, and strangers who
+            // try names and passwords are every server's daily bread.
+            Self::Timeout | Self::NameMissing | Self::AuthFailed | Self::Quota => Severity::Warning,
+        }
+    }
+}
+
+/// Phrases of a line, each at its place in [`Phrase::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said(u32);
+
+impl Said {
+    fn add(&mut self, phrase: Phrase) {
+        self.0 |= 1 << phrase as u32;
+    }
+
+    #[cfg(test)]
+    fn says(self, phrase: Phrase) -> bool {
+        self.0 & (1 << phrase as u32) != 0
+    }
+
+    /// Almost every line says nothing.
+    pub fn each(self) -> impl Iterator<Item = Phrase> {
+        let all = if self.0 == 0 { &[][..] } else { &Phrase::ALL };
+        all.iter()
+            .copied()
+            .filter(move |phrase| self.0 & (1 << *phrase as u32) != 0)
+    }
+}
+
+/// Case is ignored. Words that programs and runtimes write, not what people may write of them: no word alone.
+const CATALOGUE: [(&str, Phrase); 105] = [
     ("no space left on device", Phrase::NoSpace),
     ("enospc", Phrase::NoSpace),
     ("disk is full", Phrase::NoSpace),
@@ -38,36 +161,142 @@ const CATALOGUE: [(&str, Phrase); 16] = [
     ("deadline exceeded", Phrase::Timeout),
     ("i/o timeout", Phrase::Timeout),
     ("gateway time-out", Phrase::Timeout),
+    ("too many open files", Phrase::TooManyFiles),
+    ("emfile", Phrase::TooManyFiles),
+    ("enfile", Phrase::TooManyFiles),
+    ("file table overflow", Phrase::TooManyFiles),
+    ("cannot fork", Phrase::CannotFork),
+    ("fork: retry", Phrase::CannotFork),
+    ("could not fork", Phrase::CannotFork),
+    ("can't start new thread", Phrase::CannotFork),
+    ("unable to create new native thread", Phrase::CannotFork),
+    ("unable to create native thread", Phrase::CannotFork),
+    ("pthread_create failed", Phrase::CannotFork),
+    ("cannot assign requested address", Phrase::NoPorts),
+    ("can't assign requested address", Phrase::NoPorts),
+    ("eaddrnotavail", Phrase::NoPorts),
+    ("temporary failure in name resolution", Phrase::Unresolved),
+    ("eai_again", Phrase::Unresolved),
+    ("server misbehaving", Phrase::Unresolved),
+    (
+        "could not be resolved (2: server failure)",
+        Phrase::Unresolved,
+    ),
+    (
+        "could not be resolved (110: operation timed out",
+        Phrase::Unresolved,
+    ),
+    ("name or service not known", Phrase::NameMissing),
+    ("no such host", Phrase::NameMissing),
+    ("enotfound", Phrase::NameMissing),
+    ("nxdomain", Phrase::NameMissing),
+    ("unknownhostexception", Phrase::NameMissing),
+    (
+        "could not be resolved (3: host not found)",
+        Phrase::NameMissing,
+    ),
+    ("certificate has expired", Phrase::CertificateExpired),
+    ("certificate expired", Phrase::CertificateExpired),
+    ("certificate_expired", Phrase::CertificateExpired),
+    ("certificateexpired", Phrase::CertificateExpired),
+    ("password authentication failed", Phrase::AuthFailed),
+    ("access denied for user", Phrase::AuthFailed),
+    ("noauth authentication required", Phrase::AuthFailed),
+    ("wrongpass invalid username", Phrase::AuthFailed),
+    ("invalid_grant", Phrase::AuthFailed),
+    ("no pg_hba.conf entry", Phrase::AuthFailed),
+    ("too many clients already", Phrase::TooManyClients),
+    ("too many connections", Phrase::TooManyClients),
+    ("max number of clients reached", Phrase::TooManyClients),
+    (
+        "remaining connection slots are reserved",
+        Phrase::TooManyClients,
+    ),
+    ("connection pool exhausted", Phrase::PoolExhausted),
+    ("pool exhausted", Phrase::PoolExhausted),
+    ("connection pool is full", Phrase::PoolExhausted),
+    (
+        "timeout waiting for connection from pool",
+        Phrase::PoolExhausted,
+    ),
+    ("unable to acquire a connection", Phrase::PoolExhausted),
+    ("queuepool limit", Phrase::PoolExhausted),
+    (
+        "connection is not available, request timed out",
+        Phrase::PoolExhausted,
+    ),
+    (
+        "could not obtain connection from the pool",
+        Phrase::PoolExhausted,
+    ),
+    ("reached maxrequestworkers", Phrase::WorkersExhausted),
+    ("server reached pm.max_children", Phrase::WorkersExhausted),
+    (
+        "worker_connections are not enough",
+        Phrase::WorkersExhausted,
+    ),
+    ("rejectedexecutionexception", Phrase::WorkersExhausted),
+    ("thread pool exhausted", Phrase::WorkersExhausted),
+    ("deadlock detected", Phrase::LockWait),
+    ("deadlock found", Phrase::LockWait),
+    ("lock wait timeout exceeded", Phrase::LockWait),
+    ("still waiting for accesssharelock", Phrase::LockWait),
+    ("still waiting for accessexclusivelock", Phrase::LockWait),
+    ("still waiting for exclusivelock", Phrase::LockWait),
+    ("still waiting for rowexclusivelock", Phrase::LockWait),
+    ("still waiting for sharelock", Phrase::LockWait),
+    ("due to lock timeout", Phrase::LockWait),
+    ("database is locked", Phrase::LockWait),
+    (
+        "could not receive data from wal stream",
+        Phrase::ReplicaBroken,
+    ),
+    ("requested wal segment", Phrase::ReplicaBroken),
+    ("terminating walreceiver", Phrase::ReplicaBroken),
+    ("slave sql thread", Phrase::ReplicaBroken),
+    ("replica sql thread", Phrase::ReplicaBroken),
+    ("replica i/o thread", Phrase::ReplicaBroken),
+    ("master_link_status:down", Phrase::ReplicaBroken),
+    ("replication lag", Phrase::ReplicaLags),
+    ("replication delay", Phrase::ReplicaLags),
+    ("replica is behind", Phrase::ReplicaLags),
+    ("quota exceeded", Phrase::Quota),
+    ("quotaexceeded", Phrase::Quota),
+    ("rate limit exceeded", Phrase::Quota),
+    ("too many requests", Phrase::Quota),
+    ("license has expired", Phrase::Quota),
+    ("licence has expired", Phrase::Quota),
+    ("license expired", Phrase::Quota),
+    ("invalid configuration", Phrase::BadConfig),
+    ("configuration error", Phrase::BadConfig),
+    ("error parsing config", Phrase::BadConfig),
+    ("failed to parse config", Phrase::BadConfig),
+    ("configuration file contains errors", Phrase::BadConfig),
+    ("unknown directive", Phrase::BadConfig),
+    ("unrecognized configuration parameter", Phrase::BadConfig),
+    ("configuration file test failed", Phrase::BadConfig),
+    ("fatal errors found in configuration", Phrase::BadConfig),
+    ("errors in configuration", Phrase::BadConfig),
 ];
 
-/// The catalogue, ready to search a line once for all of it.
-#[derive(Debug)]
-pub(super) struct Phrases(Option<AhoCorasick>);
+/// The catalogue, ready to search a line once for all of it. One for all hosts: it takes some hundred kilobytes.
+static PHRASES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let mut builder = AhoCorasickBuilder::new();
+    builder.ascii_case_insensitive(true);
+    // Building fails only beyond limits that a constant table of this size is far from.
+    builder.build(CATALOGUE.map(|(words, _)| words)).ok()
+});
 
-impl Default for Phrases {
-    fn default() -> Self {
-        let mut builder = AhoCorasickBuilder::new();
-        builder.ascii_case_insensitive(true);
-        // Building fails only beyond limits that a constant table of this size is far from.
-        Self(builder.build(CATALOGUE.map(|(words, _)| words)).ok())
+/// What a line says. One line may say several things: a pool that is exhausted, and a timeout of waiting for it.
+pub(super) fn find(text: &str) -> Said {
+    let head = text.as_bytes();
+    let head = &head[..head.len().min(HEAD_LIMIT_BYTES)];
+    let mut said = Said::default();
+    let phrases = PHRASES.iter();
+    for hit in phrases.flat_map(|phrases| phrases.find_overlapping_iter(head)) {
+        said.add(CATALOGUE[hit.pattern().as_usize()].1);
     }
-}
-
-impl Phrases {
-    pub fn find(&self, text: &str) -> Said {
-        let head = text.as_bytes();
-        let head = &head[..head.len().min(HEAD_LIMIT_BYTES)];
-        let mut said = Said::default();
-        let found = self.0.iter().flat_map(|phrases| phrases.find_iter(head));
-        for hit in found {
-            match CATALOGUE[hit.pattern().as_usize()].1 {
-                Phrase::NoSpace => said.no_space = true,
-                Phrase::Refused => said.refused = true,
-                Phrase::Timeout => said.timeout = true,
-            }
-        }
-        said
-    }
+    said
 }
 
 /// Whether a line is a part of a crash that runtimes print without a level: the head of a traceback, or its
@@ -103,12 +332,98 @@ mod tests {
 
     #[test]
     fn phrases_are_found_in_any_case() {
-        let phrases = Phrases::default();
-        let say = |text| phrases.find(text);
-        assert!(say("ERROR: could not extend file: No space left on device").no_space);
-        assert!(say("connect() failed (111: Connection refused) while connecting").refused);
-        assert!(say("psycopg2.OperationalError: timeout expired").timeout);
-        assert_eq!(say("timeout=30 space=4096"), Said::default());
+        let say = find;
+        for (text, phrase) in [
+            (
+                "ERROR: could not extend file: No space left on device",
+                Phrase::NoSpace,
+            ),
+            (
+                "connect() failed (111: Connection refused) while connecting",
+                Phrase::Refused,
+            ),
+            (
+                "psycopg2.OperationalError: timeout expired",
+                Phrase::Timeout,
+            ),
+            (
+                "accept4() failed (24: Too many open files)",
+                Phrase::TooManyFiles,
+            ),
+            ("RuntimeError: can't start new thread", Phrase::CannotFork),
+            (
+                "connect() to 10.0.0.3:5432 failed (99: Cannot assign requested address)",
+                Phrase::NoPorts,
+            ),
+            (
+                "getaddrinfo: Temporary failure in name resolution",
+                Phrase::Unresolved,
+            ),
+            (
+                "dial tcp: lookup db.internal on 10.0.0.4:53: no such host",
+                Phrase::NameMissing,
+            ),
+            (
+                "SSL routines: certificate verify failed: certificate has expired",
+                Phrase::CertificateExpired,
+            ),
+            (
+                "FATAL:  password authentication failed for user \"shop\"",
+                Phrase::AuthFailed,
+            ),
+            (
+                "FATAL:  sorry, too many clients already",
+                Phrase::TooManyClients,
+            ),
+            (
+                "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached",
+                Phrase::PoolExhausted,
+            ),
+            (
+                "server reached pm.max_children setting (5), consider raising it",
+                Phrase::WorkersExhausted,
+            ),
+            (
+                "LOG:  process 71 still waiting for ShareLock on transaction 9 after 1000.1 ms",
+                Phrase::LockWait,
+            ),
+            (
+                "FATAL:  could not receive data from WAL stream: server closed",
+                Phrase::ReplicaBroken,
+            ),
+            ("warning: replication lag is 93 s", Phrase::ReplicaLags),
+            ("429 Too Many Requests", Phrase::Quota),
+            (
+                "nginx: [emerg] unknown directive \"servr\" in /etc/nginx/nginx.conf:3",
+                Phrase::BadConfig,
+            ),
+        ] {
+            assert!(say(text).says(phrase), "{text}");
+            assert!(say(text).each().any(|said| said == phrase), "{text}");
+        }
+        assert_eq!(
+            say("timeout=30 space=4096 pool=ok certificate=2"),
+            Said::default()
+        );
+        assert_eq!(
+            say("certificates reloaded, 3 clients connected"),
+            Said::default()
+        );
+    }
+
+    #[test]
+    fn every_phrase_has_words_and_a_kind_of_its_own() {
+        let mut kinds: Vec<_> = Phrase::ALL.map(Phrase::kind).into();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), Phrase::ALL.len());
+        for (place, phrase) in Phrase::ALL.into_iter().enumerate() {
+            assert_eq!(phrase as usize, place);
+            assert!(
+                CATALOGUE.iter().any(|(_, known)| *known == phrase),
+                "{phrase:?}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 9] = [
+pub(crate) const SIGNALS: [&str; 10] = [
     names::INTERFACE_RX_PACKETS,
     names::INTERFACE_TX_PACKETS,
     names::INTERFACE_RX_BYTES,
@@ -20,6 +20,7 @@ pub(crate) const SIGNALS: [&str; 9] = [
     names::INTERFACE_RX_DROPS,
     names::INTERFACE_TX_DROPS,
     names::INTERFACE_UP,
+    names::INTERFACE_SPEED,
 ];
 const RX_PACKETS: usize = 0;
 const TX_PACKETS: usize = 1;
@@ -27,6 +28,12 @@ const RX_BYTES: usize = 2;
 const TX_BYTES: usize = 3;
 const BROKEN: [usize; 4] = [4, 5, 6, 7];
 const UP: usize = 8;
+const SPEED: usize = 9;
+
+/// Share of the link's speed, either way over ten seconds, from which it is full, and below which it is not.
+const FULL: f64 = 0.9;
+const ROOMY: f64 = 0.75;
+const SATURATED: Rule = Rule::new(5, 8, 20);
 
 /// Share of packets in error or dropped, and times the usual number. Drops of what nobody wanted (frames
 /// of unknown protocols) come at a steady pace and are usual.
@@ -55,6 +62,9 @@ pub(crate) struct Interface {
     usual: Baseline,
     errors: Watch,
     down: Watch,
+    speed: Option<f64>,
+    carried: [Window; 2],
+    saturated: Watch,
     traffic: f64,
 }
 
@@ -68,6 +78,9 @@ impl Default for Interface {
             usual: Baseline::NEW,
             errors: Watch::default(),
             down: Watch::default(),
+            speed: None,
+            carried: [Window::seconds(10), Window::seconds(10)],
+            saturated: Watch::default(),
             traffic: 0.0,
         }
     }
@@ -80,10 +93,18 @@ impl Interface {
             self.down
                 .take(at, Reading::of(up <= 0.0, up > 0.0), 0.0, 1.0, DOWN);
         }
-        for (meter, signal) in self.bytes.iter_mut().zip([RX_BYTES, TX_BYTES]) {
-            if let Some((bytes, secs)) = meter.step(at, row.get(signal)) {
+        // Read every ten seconds or so: the last one holds.
+        self.speed = row.get(SPEED).filter(|s| *s > 0.0).or(self.speed);
+        for (way, signal) in [RX_BYTES, TX_BYTES].into_iter().enumerate() {
+            if let Some((bytes, secs)) = self.bytes[way].step(at, row.get(signal)) {
                 self.traffic += TRAFFIC_WEIGHT * (bytes / secs - self.traffic);
+                self.carried[way].push(at, bytes, secs);
             }
+        }
+        if let Some(speed) = self.speed {
+            let share = self.fullest() / speed;
+            let reading = Reading::of(share >= FULL, share < ROOMY);
+            self.saturated.take(at, reading, share, 0.0, SATURATED);
         }
         let heard = self.packets[0].step(at, row.get(RX_PACKETS));
         let said = self.packets[1].step(at, row.get(TX_PACKETS));
@@ -111,6 +132,12 @@ impl Interface {
         Some(Moved { heard, said, secs })
     }
 
+    /// Bytes per second over ten seconds, the fuller way.
+    fn fullest(&self) -> f64 {
+        let ways = self.carried.iter().filter_map(Window::ratio);
+        ways.fold(0.0, f64::max)
+    }
+
     /// Bytes per second over the last minute or so, either way.
     pub fn traffic(&self) -> f64 {
         self.traffic
@@ -135,6 +162,16 @@ impl Interface {
                 text,
                 signal,
             ));
+        }
+        if let Some(run) = self.saturated.live(now, SATURATED) {
+            let text = format!(
+                "carries {} of its {}/s, the fuller way over 10 s",
+                words::percent(run.latest),
+                words::bytes(self.speed.unwrap_or(0.0)),
+            );
+            let (kind, signal) = (kinds::INTERFACE_SATURATED, names::INTERFACE_SPEED);
+            // Whoever is held up by it says so.
+            found.push(finding(id, kind, run, 0.7, false, text, signal));
         }
         // Only a turn is a symptom: an unplugged port has always been down.
         let turned = self

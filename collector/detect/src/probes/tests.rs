@@ -222,3 +222,28 @@ fn reasons_are_told_with_their_numbers() {
     }
     assert!(why(&Default::default()).contains("does not know"));
 }
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_risk_and_one_that_has_ended_is_not() {
+    let parts = [
+        Part::Up,
+        Part::Failure,
+        Part::CertificateDays,
+        Part::Expected,
+    ];
+    let of = parts.map(|part| series("front", part));
+    let (cells, _) = cells(&of);
+    for (days, kind, gate) in [
+        (3.4, kinds::CERTIFICATE_EXPIRING, false),
+        (-0.2, kinds::CERTIFICATE_EXPIRED, true),
+        (f64::NAN, kinds::CERTIFICATE_EXPIRED, true),
+    ] {
+        let mut probes = Probes::default();
+        for secs in [10, 20] {
+            let row = [0.0, f64::from(Failure::CertificateEnds.code()), days, 7.0];
+            probes.take(&cells[0], &[at(secs)], &Columns::from_row(row.to_vec()));
+        }
+        let finding = &probes.findings(at(20))[0];
+        assert_eq!((finding.kind, finding.gate), (kind, gate), "{days}");
+    }
+}

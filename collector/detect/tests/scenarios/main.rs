@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod faults;
+mod limits;
 mod quiet;
 mod reports;
 mod silence;

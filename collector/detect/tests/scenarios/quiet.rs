@@ -39,6 +39,8 @@ fn a_healthy_world_is_attested_in_every_family() {
         ("service:db1/postgresql.service", families::EDGE),
         ("service:app1/app.service", families::LOG),
         ("service:app1/app.service", families::PROBE),
+        ("service:app1/app.service", families::LIMITS),
+        ("host:app1", families::LIMITS),
         ("host:app1", families::CPU),
         ("host:app1", families::MEMORY),
         ("host:app1", families::DISK),

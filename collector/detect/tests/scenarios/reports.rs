@@ -11,6 +11,7 @@ use firstlook_model::{
 use crate::world::{SimEdge, World, service};
 
 type Sample = (Series, f64);
+type Sample0 = (&'static str, f64);
 
 impl World {
     /// One second passes.
@@ -220,6 +221,7 @@ impl World {
             ),
         ];
         all.extend(gauges.map(|(s, v)| gauge(&me, s, v)));
+        all.extend(self.limit_samples(&sim).map(|(s, v)| gauge(&me, s, v)));
         let segments = self.rng.around(500.0, 0.3);
         let counters = [
             (
@@ -240,6 +242,9 @@ impl World {
                 (segments * self.rng.around(sim.loss, 0.5)).round(),
             ),
             (n::TCP_ATTEMPT_FAILS, sim.fails),
+            (n::CONNTRACK_DROPS, sim.untracked),
+            (n::TCP_LISTEN_OVERFLOWS, sim.overflows),
+            (n::CPU_STEAL, 2.0 * sim.stolen),
         ];
         for (signal, by) in counters {
             let value = self.count(host, &me, signal, by);
@@ -247,12 +252,39 @@ impl World {
         }
         self.hosts[host].host_oom = 0.0;
         all.extend(self.interface_samples(host));
+        all.extend(self.disk_samples(host));
         all.extend(filesystem_samples(self, host));
         all.extend(self.probe_samples(host));
         for index in 0..sim.services.len() {
             all.extend(self.service_samples(host, index));
         }
         all
+    }
+
+    /// Ports are counted every two seconds, clocks asked every sixteen.
+    fn limit_samples(&self, sim: &crate::world::SimHost) -> [Sample0; 11] {
+        let every = |secs: i64, value: f64| match self.secs % secs {
+            0 => value,
+            _ => f64::NAN,
+        };
+        [
+            (n::FILES_OPEN, 4_000.0),
+            (n::FILES_LIMIT, 9.2e18),
+            (n::TASKS, 400.0),
+            (n::TASKS_PID_LIMIT, 32_768.0),
+            (n::TASKS_LIMIT, 60_000.0),
+            (n::TCP_EPHEMERAL_PORTS_USED, every(2, sim.ports)),
+            (n::TCP_EPHEMERAL_PORTS, 28_000.0),
+            (n::CONNTRACK_ENTRIES, sim.tracked),
+            (n::CONNTRACK_LIMIT, 65_536.0),
+            (n::CLOCK_OFFSET, every(16, sim.offset)),
+            (n::CPU_THERMAL_THROTTLES, every(10, self.heat(sim))),
+        ]
+    }
+
+    /// What the counter of throttling stands at: it rises every ten seconds by as much.
+    fn heat(&self, sim: &crate::world::SimHost) -> f64 {
+        sim.too_hot * (self.secs / 10) as f64
     }
 
     fn probe_samples(&self, host: usize) -> Vec<Sample> {
@@ -294,6 +326,28 @@ impl World {
         all
     }
 
+    fn disk_samples(&mut self, host: usize) -> Vec<Sample> {
+        let sim = self.hosts[host].clone();
+        let sda = ComponentId::on_host(ComponentKind::Disk, sim.id.clone(), "sda").unwrap();
+        let writes = self.rng.around(40.0, 0.3).round();
+        let written = self.rng.around(sim.written, 0.3);
+        let mut all = vec![gauge(&sda, n::ARRAY_MEMBERS, 2.0)];
+        all.push(gauge(&sda, n::ARRAY_MEMBERS_ACTIVE, sim.members));
+        all.push(gauge(&sda, n::ARRAY_MEMBERS_FAILED, 0.0));
+        for (signal, by) in [
+            (n::DISK_WRITES, writes),
+            (
+                n::DISK_WRITE_SECONDS,
+                writes * self.rng.around(sim.wait_s, 0.4),
+            ),
+            (n::DISK_WRITTEN_BYTES, written),
+        ] {
+            let value = self.count(host, &sda, signal, by);
+            all.push(counter(&sda, signal, value));
+        }
+        all
+    }
+
     fn service_samples(&mut self, host: usize, index: usize) -> Vec<Sample> {
         let sim = self.hosts[host].services[index].clone();
         let me = service(self.hosts[host].id.as_str(), sim.name);
@@ -301,6 +355,18 @@ impl World {
             gauge(&me, n::SERVICE_MEMORY, self.rng.around(sim.memory, 0.05)),
             gauge(&me, n::SERVICE_PROCESSES, sim.processes),
             gauge(&me, n::SERVICE_STOPPED, sim.stopped),
+            gauge(&me, n::SERVICE_OPEN_FILES, sim.open_files),
+            gauge(&me, n::SERVICE_OPEN_FILES_LIMIT, 1_024.0),
+            gauge(
+                &me,
+                n::SERVICE_TASKS,
+                if self.secs % 5 == 0 {
+                    sim.tasks
+                } else {
+                    f64::NAN
+                },
+            ),
+            gauge(&me, n::SERVICE_TASKS_LIMIT, 100.0),
         ];
         if sim.port.is_some() {
             all.push(gauge(&me, n::SERVICE_ACCEPT_QUEUE, sim.queue));
@@ -310,6 +376,9 @@ impl World {
         for (signal, by) in [
             (n::SERVICE_CPU, used),
             (n::SERVICE_OOM_KILLS, sim.oom_kills),
+            (n::SERVICE_TASKS_REFUSED, sim.refused),
+            (n::SERVICE_CPU_PERIODS, 10.0),
+            (n::SERVICE_THROTTLED_PERIODS, (10.0 * sim.throttled).round()),
         ] {
             let value = self.count(host, &me, signal, by);
             all.push(counter(&me, signal, value));

@@ -177,7 +177,13 @@ fn a_clock_that_is_off_is_corrected() {
         let (host, now, said) = (world.hosts[DB].id.clone(), world.now(), world.own_time(DB));
         world.detector.observe_contact(&host, now, Some(said));
     }
-    assert_eq!(world.shown(), Vec::<String>::new());
+    // It is told, and harms nobody.
+    let symptom = world.symptom("host:db1", kinds::CLOCK_SKEW).unwrap();
+    assert!(
+        !symptom.gate && symptom.text.contains("40 s"),
+        "{symptom:?}"
+    );
+    assert_eq!(world.situation().symptoms.len(), 1, "{:#?}", world.shown());
     world.hosts[DB].available = 0.0;
     let onset = START + world.secs;
     world.run(4);

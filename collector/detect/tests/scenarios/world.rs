@@ -41,6 +41,13 @@ pub struct SimService {
     pub port: Option<u16>,
     pub listens: bool,
     pub oom_kills: f64,
+    /// Open files of its process nearest to its limit of 1,024, and tasks of its cgroup of at most 100.
+    pub open_files: f64,
+    pub tasks: f64,
+    /// Tasks refused each second.
+    pub refused: f64,
+    /// Share of the ten periods each second in which its CPU quota stops it.
+    pub throttled: f64,
     pub active: ActiveState,
     pub sub: &'static str,
     pub result: &'static str,
@@ -70,6 +77,21 @@ pub struct SimHost {
     pub interface_up: f64,
     pub drops: f64,
     pub host_oom: f64,
+    /// Of 28,000 ports, of 65,536 tracked connections; connections dropped each second for want of an entry, and
+    /// connections lost each second to full accept queues.
+    pub ports: f64,
+    pub tracked: f64,
+    pub untracked: f64,
+    pub overflows: f64,
+    /// Share of its CPU time that the hypervisor keeps, and times it was slowed by heat within ten seconds.
+    pub stolen: f64,
+    pub too_hot: f64,
+    /// Of its disk: seconds that a write takes, bytes written each second, and members of its array of two that work.
+    pub wait_s: f64,
+    pub written: f64,
+    pub members: f64,
+    /// Its clock against its source, in seconds.
+    pub offset: f64,
     pub available: f64,
     pub inodes: f64,
     pub readonly: f64,
@@ -136,6 +158,10 @@ fn sim_service(name: &'static str, cores: f64, port: Option<u16>) -> SimService 
         port,
         listens: true,
         oom_kills: 0.0,
+        open_files: 60.0,
+        tasks: 9.0,
+        refused: 0.0,
+        throttled: 0.05,
         active: ActiveState::Active,
         sub: "running",
         result: "success",
@@ -164,6 +190,16 @@ fn sim_host(name: &str, last: u8, services: Vec<SimService>) -> SimHost {
         interface_up: 1.0,
         drops: 0.1,
         host_oom: 0.0,
+        ports: 300.0,
+        tracked: 900.0,
+        untracked: 0.0,
+        overflows: 0.0,
+        stolen: 0.002,
+        too_hot: 0.0,
+        wait_s: 0.002,
+        written: 2e6,
+        members: 2.0,
+        offset: 0.000_4,
         available: 120e6,
         inodes: 50_000.0,
         readonly: 0.0,
