@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
 use firstlook_model::{Expiries, HostId, StrainGauge};
-use firstlook_pipeline::{LineBudget, Pipeline, PipelineConfig};
+use firstlook_pipeline::{Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
-use firstlook_sources_events::{BlindSpots, Checkpoints, EventsConfig};
+use firstlook_sources_events::{BlindSpots, Checkpoints, EventSink, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_sources_probes::{Board, Served, Units};
 use firstlook_sources_receivers::{Owner, Shelves};
@@ -23,8 +24,9 @@ use crate::exposed::{self, Shown};
 use crate::intake::intake;
 use crate::own::OwnSeries;
 use crate::recent::Recent;
+use crate::remote::{Own, Steward, Watched};
 use crate::requests::Requests;
-use crate::spool::{Leaving, Spool};
+use crate::spool::{Leaving, Spool, Steering};
 use crate::strain;
 
 /// The agent's version.
@@ -92,25 +94,28 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let listeners = source.listeners();
     let source = Arc::new(source);
     let appended = Arc::new(Notify::new());
+    let host_id = identity.host.clone();
+    let trial = Duration::from_secs(config.remote.trial_s);
+    let own_tuning = Own::of(&config);
+    let (steward, desired) = Steward::resume(&host_id, own_tuning, config.state_dir.clone(), trial);
+    let tuning = steward.tuning();
+    let in_force = tuning.borrow().clone();
     let mut pipeline = Pipeline::new(PipelineConfig {
-        redact_rules: config.redact_rules(),
         pending_limit_bytes: PENDING_LIMIT_BYTES,
-        lines: LineBudget {
-            lines_per_second: config.logs.lines_per_second,
-            ..LineBudget::default()
-        },
+        lines: in_force.lines(),
+        redact_rules: in_force.rules,
         ..PipelineConfig::default()
     })?;
     let positions = Arc::new(Positions(journal.clone()));
     pipeline.restore(|name| positions.load(name), clock::now());
     let recent = Recent::default();
-    let host_id = identity.host.clone();
     let requests = Arc::new(Requests::new(
         &config,
         &host_id,
+        (tuning.clone(), desired),
         recent.clone(),
         strain.clone(),
-    )?);
+    ));
     let boot_id = boot_id(&config);
     let uplink = Uplink::new(
         identity,
@@ -138,6 +143,18 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
             exposed::serve(listen, shown, Arc::clone(&status), stop.clone()),
         );
     }
+    let lost = Arc::new(AtomicU64::new(0));
+    let watched = Watched {
+        uplink: Arc::clone(&status),
+        blind: blind.clone(),
+        lost: Arc::clone(&lost),
+        sink: Arc::clone(&source) as Arc<dyn EventSink>,
+    };
+    supervisor.spawn("steward", steward.run(watched, stop.clone()));
+    let steering = Steering {
+        tuning: tuning.clone(),
+        lost,
+    };
     let spool = Spool::new(
         pipeline,
         journal.clone(),
@@ -150,7 +167,8 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         own,
         outlet,
         pulse.part("spool", STILL_AFTER),
-    );
+    )
+    .with_steering(steering);
     // The uplink goes last: it may still send what the spool writes at the end.
     let uplink_stop = CancellationToken::new();
     let (spool_stop, uplink_ends, left) = (stop.clone(), uplink_stop.clone(), journal.clone());
@@ -220,7 +238,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     });
 
     let watched = strain::watch(
-        config.budget.clone(),
+        tuning,
         config.roots.pressure.clone(),
         strain.clone(),
         blind.clone(),

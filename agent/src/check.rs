@@ -13,6 +13,7 @@ use crate::app::VERSION;
 use crate::config::Config;
 use crate::observe::{Seen, samples};
 use crate::received::Received;
+use crate::remote::Shown;
 
 /// Version of the document's form.
 const FORM: u32 = 1;
@@ -77,6 +78,7 @@ pub struct Check {
     rights: Vec<Right>,
     probes: Vec<Declared>,
     received: Received,
+    remote: Shown,
 }
 
 impl Check {
@@ -104,6 +106,7 @@ impl Check {
             interval_s: probe.interval_s,
         };
         Ok(Self {
+            remote: Shown::of(settings),
             received: Received::declared(&host, seen.inventory.as_ref(), settings),
             probes: settings.probes.iter().map(declared).collect(),
             host,
@@ -131,6 +134,7 @@ impl Check {
             "rights": self.rights,
             "probes": self.probes,
             "received": self.received,
+            "remote": self.remote,
         })
     }
 
@@ -170,6 +174,10 @@ impl Check {
             text.push_str("\nRECEIVED, DECLARED\n");
         }
         for line in received {
+            text.push_str(&wrapped(&line, 2, 4));
+        }
+        text.push_str("\nFROM THE COLLECTOR\n");
+        for line in self.remote.lines() {
             text.push_str(&wrapped(&line, 2, 4));
         }
         text.push_str("\nRIGHTS\n");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use firstlook_pipeline::{LineBudget, Redactor, Rule};
+use firstlook_proto::settings::{self, Section};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use firstlook_sources_probes::{PORTS_LIMIT, Probe};
@@ -56,6 +57,11 @@ pub struct Config {
     pub journal: JournalSection,
     /// What a snapshot takes along.
     pub snapshot: SnapshotSection,
+    /// What the collector may set (`docs/operations.md`).
+    pub remote: RemoteSection,
+    /// Keys that the file itself sets, of those that the collector may.
+    #[serde(skip)]
+    pub own: OwnKeys,
 }
 
 /// `[roots]`: to be changed where the agent runs in a container.
@@ -160,6 +166,53 @@ pub struct SnapshotSection {
     pub config_paths: Vec<PathBuf>,
 }
 
+/// `[remote]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoteSection {
+    /// Sections that a configuration from the collector may set, of `logs`, `budget` and `redact`; a key that this file sets
+    /// stays as it is. Empty: nothing is taken from the collector. Default `logs`, `budget` and `redact`.
+    pub allow: Vec<Section>,
+    /// How long a configuration from the collector is watched before it counts as good, in seconds: 10 to 3600. Default 60.
+    pub trial_s: u64,
+}
+
+/// Whether the file sets a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnKeys {
+    /// `logs.lines_per_second`
+    pub lines_per_second: bool,
+    /// `budget.cpu_percent`
+    pub cpu_percent: bool,
+    /// `budget.memory_mib`
+    pub memory_mib: bool,
+}
+
+impl OwnKeys {
+    /// Those of a file's text, which was read before.
+    fn of(text: &str) -> Self {
+        let table: toml::Table = toml::from_str(text).unwrap_or_default();
+        let sets = |section: &str, key: &str| {
+            let section = table.get(section).and_then(toml::Value::as_table);
+            section.is_some_and(|section| section.contains_key(key))
+        };
+        Self {
+            lines_per_second: sets("logs", "lines_per_second"),
+            cpu_percent: sets("budget", "cpu_percent"),
+            memory_mib: sets("budget", "memory_mib"),
+        }
+    }
+}
+
+impl Default for RemoteSection {
+    fn default() -> Self {
+        Self {
+            allow: Section::ALL.to_vec(),
+            trial_s: 60,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -178,6 +231,8 @@ impl Default for Config {
             budget: Budget::default(),
             journal: JournalSection::default(),
             snapshot: SnapshotSection::default(),
+            remote: RemoteSection::default(),
+            own: OwnKeys::default(),
         }
     }
 }
@@ -236,11 +291,12 @@ impl Config {
         );
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("configuration {} cannot be read", path.display()))?;
-        let config: Self = toml::from_str(&text)
+        let mut config: Self = toml::from_str(&text)
             .with_context(|| format!("configuration {} is malformed", path.display()))?;
         config
             .check()
             .with_context(|| format!("configuration {}", path.display()))?;
+        config.own = OwnKeys::of(&text);
         Ok(config)
     }
 
@@ -264,7 +320,7 @@ impl Config {
         );
         let lines = self.logs.lines_per_second;
         anyhow::ensure!(
-            (1..=1_000_000).contains(&lines),
+            settings::LINES_PER_SECOND.contains(&lines),
             "logs.lines_per_second is {lines}: 1 to 1000000 is allowed"
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
@@ -277,6 +333,11 @@ impl Config {
         anyhow::ensure!(
             ports <= PORTS_LIMIT,
             "certificates.ports names {ports} ports: {PORTS_LIMIT} are allowed"
+        );
+        let trial = self.remote.trial_s;
+        anyhow::ensure!(
+            (10..=3_600).contains(&trial),
+            "remote.trial_s is {trial}: 10 to 3600 is allowed"
         );
         let port = self.metrics.listen.map(|listen| listen.port());
         anyhow::ensure!(port != Some(0), "metrics.listen: a port is needed");
@@ -366,6 +427,8 @@ mod tests {
                 &format!("[certificates]\nports = {:?}", [1; 33]),
                 "certificates.ports",
             ),
+            ("[remote]\nallow = [\"roots\"]", "roots"),
+            ("[remote]\ntrial_s = 9", "remote.trial_s"),
             ("[metrics]\nlisten = \"localhost:9442\"", "listen"),
             (
                 "[[scrape]]\nurl = \"http://[::1]:1\"\ninterval_s = 0",

@@ -3,6 +3,7 @@
 mod app;
 mod check;
 mod config;
+mod cost;
 mod exposed;
 mod intake;
 mod lines;
@@ -11,6 +12,7 @@ mod observe;
 mod own;
 mod received;
 mod recent;
+mod remote;
 mod requests;
 mod spool;
 mod strain;

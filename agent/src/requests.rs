@@ -1,4 +1,5 @@
-//! Answering the collector: snapshots, and log lines that the host keeps. Nothing else may be asked for.
+//! Answering the collector: snapshots, and log lines that the host keeps; and passing on which configuration it wants.
+//! Nothing else may be asked for.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,17 +7,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use firstlook_model::snapshot::CHUNK_BYTES;
-use firstlook_model::{HostId, LinesQuestion, Strain, StrainGauge};
-use firstlook_pipeline::Redactor;
+use firstlook_model::{ConfigReport, HostId, LinesQuestion, Strain, StrainGauge, WantedConfig};
+use firstlook_pipeline::{Redactor, Rule};
 use firstlook_runtime::clock;
 use firstlook_snapshot::{Redact, Roots, SnapshotLimits, SnapshotRequest, take};
+use firstlook_sources_events::EventsConfig;
 use firstlook_uplink::{LinesEvent, RequestHandler, SnapshotEvent};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::app::events_config;
 use crate::config::Config;
 use crate::lines::KeptLines;
 use crate::recent::Recent;
+use crate::remote::{Desired, Tuning};
 
 /// Pieces between the snapshot's thread and the session.
 const EVENT_CAPACITY: usize = 4;
@@ -31,9 +34,10 @@ pub struct Requests {
     roots: Roots,
     config_paths: Vec<PathBuf>,
     work_dir: PathBuf,
-    redact: Arc<dyn Redact>,
+    events: EventsConfig,
+    tuning: watch::Receiver<Tuning>,
+    desired: Desired,
     recent: Recent,
-    lines: KeptLines,
     strain: StrainGauge,
 }
 
@@ -51,16 +55,14 @@ impl Redact for Rules {
 }
 
 impl Requests {
-    /// Will read where `config` says; `recent` is what the agent saw lately.
-    ///
-    /// # Errors
-    /// When the rules of redaction cannot be used.
+    /// Will read where `config` says, and redact as `tuning` does at the time; `recent` is what the agent saw lately.
     pub fn new(
         config: &Config,
         host: &HostId,
+        (tuning, desired): (watch::Receiver<Tuning>, Desired),
         recent: Recent,
         strain: StrainGauge,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let defaults = Roots::default();
         let kmsg = config.roots.kmsg.clone();
         let declared = config
@@ -68,7 +70,7 @@ impl Requests {
             .config_paths
             .iter()
             .chain(&config.snapshot.config_paths);
-        Ok(Self {
+        Self {
             host: host.clone(),
             roots: Roots {
                 proc: config.roots.proc.clone(),
@@ -77,11 +79,12 @@ impl Requests {
             },
             config_paths: declared.cloned().collect(),
             work_dir: config.state_dir.clone(),
-            redact: Arc::new(Rules(Redactor::new(&config.redact_rules())?)),
+            events: events_config(config, host),
+            tuning,
+            desired,
             recent,
-            lines: KeptLines::new(events_config(config, host), config.redact_rules()),
             strain,
-        })
+        }
     }
 }
 
@@ -99,13 +102,23 @@ impl Requests {
 }
 
 impl RequestHandler for Requests {
+    fn configure(&self, wanted: WantedConfig) {
+        self.desired.want(wanted);
+    }
+
+    fn reports(&self) -> watch::Receiver<Option<ConfigReport>> {
+        self.desired.reports()
+    }
+
     fn read_lines(&self, asked: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
         let (events, receiver) = mpsc::channel(EVENT_CAPACITY);
         if let Some(why) = self.refusal() {
             let _ = events.try_send(LinesEvent::Failed(why));
             return receiver;
         }
-        let (lines, failed) = (self.lines.clone(), events.clone());
+        let rules = self.tuning.borrow().rules.clone();
+        let lines = KeptLines::new(self.events.clone(), rules);
+        let failed = events.clone();
         // Reading blocks for some seconds: a thread of its own, which ends when the session stops listening.
         let thread = std::thread::Builder::new()
             .name("lines".into())
@@ -147,7 +160,7 @@ impl RequestHandler for Requests {
                 ..defaults
             },
         };
-        let (redact, recent) = (Arc::clone(&self.redact), self.recent.clone());
+        let (rules, recent) = (self.tuning.borrow().rules.clone(), self.recent.clone());
         let declared = self.config_paths.clone();
         let failed = events.clone();
         // Gathering blocks for up to half a minute: it has a thread of its own, which ends when the session
@@ -157,7 +170,7 @@ impl RequestHandler for Requests {
             .spawn(move || {
                 // Here, not before: a declared folder may lie on a mount that does not answer.
                 request.config_paths = files_of(&declared);
-                if let Err(why) = give(&request, &recent, &redact, &events) {
+                if let Err(why) = give(&request, &recent, &rules, &events) {
                     tracing::warn!(id = %request.id, error = why, "snapshot failed");
                     let _ = events.blocking_send(SnapshotEvent::Failed(why));
                 }
@@ -172,11 +185,13 @@ impl RequestHandler for Requests {
 fn give(
     request: &SnapshotRequest,
     recent: &Recent,
-    redact: &Arc<dyn Redact>,
+    rules: &[Rule],
     events: &mpsc::Sender<SnapshotEvent>,
 ) -> Result<(), String> {
+    let redactor = Redactor::new(rules).map_err(|e| e.to_string())?;
+    let redact: Arc<dyn Redact> = Arc::new(Rules(redactor));
     let mut archive =
-        take(request, recent.items(request.now), redact).map_err(|e| format!("{e}"))?;
+        take(request, recent.items(request.now), &redact).map_err(|e| format!("{e}"))?;
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     let mut size_bytes = 0u64;
     loop {

@@ -6,7 +6,7 @@
 //! in: only without one does the journal shed lines to make room.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use firstlook_journal::{Entry, Journal, JournalError, Position, Shed};
@@ -15,13 +15,14 @@ use firstlook_pipeline::{Flushed, Pipeline};
 use firstlook_proto::convert::encode_record;
 use firstlook_runtime::{Beat, clock};
 use firstlook_uplink::UplinkStatus;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::Outlet;
 use crate::own::OwnSeries;
 use crate::recent::Recent;
+use crate::remote::Tuning;
 
 /// A batch at least this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
@@ -51,6 +52,14 @@ pub struct Leaving {
     pub limit_bytes: u64,
 }
 
+/// What can change while the spool runs, and what is told of it.
+pub struct Steering {
+    /// What is in force.
+    pub tuning: watch::Receiver<Tuning>,
+    /// Counts records lost, save the lines that the budget of lines itself leaves out.
+    pub lost: Arc<AtomicU64>,
+}
+
 /// Runs until `stop`, then writes what is left.
 pub struct Spool {
     pipeline: Pipeline,
@@ -61,6 +70,7 @@ pub struct Spool {
     recent: Recent,
     own: OwnSeries,
     outlet: Outlet,
+    steering: Option<Steering>,
     refused: Option<Batch>,
     due: Instant,
     rounds: Beat,
@@ -87,10 +97,17 @@ impl Spool {
             recent,
             own,
             outlet,
+            steering: None,
             refused: None,
             due,
             rounds,
         }
+    }
+
+    /// Goes by this. The pipeline is in tune with it already.
+    pub fn with_steering(mut self, steering: Steering) -> Self {
+        self.steering = Some(steering);
+        self
     }
 
     /// Runs until `stop` is cancelled, then takes in what the sources still deliver and writes it.
@@ -108,6 +125,7 @@ impl Spool {
                 biased;
                 () = stop.cancelled() => break,
                 () = sleep_until(self.due) => self.flush().await,
+                () = changed(&mut self.steering) => self.retune(),
                 Some(fact) = self.outlet.facts.recv() => self.take(fact.observation),
                 Some(lines) = self.outlet.lines.recv(), if takes_lines => {
                     self.take(Observation::Lines(lines));
@@ -130,6 +148,17 @@ impl Spool {
             self.take(fact.observation);
         }
         self.flush().await;
+    }
+
+    fn retune(&mut self) {
+        let Some(steering) = &mut self.steering else {
+            return;
+        };
+        let tuning = steering.tuning.borrow_and_update().clone();
+        // Whoever put it in force has tried the rules.
+        if let Err(error) = self.pipeline.retune(tuning.lines(), &tuning.rules) {
+            tracing::error!(%error, "pipeline goes on as before");
+        }
     }
 
     fn take(&mut self, observation: Observation) {
@@ -181,12 +210,24 @@ impl Spool {
         for record in &flushed.records {
             if let Record::Losses(losses) = record {
                 losses.iter().for_each(|loss| self.own.count(loss.count));
+                self.count_lost(losses);
             }
         }
         self.recent.note(&flushed.records);
         let batch = encode(flushed, reported, now);
         if !batch.entries.is_empty() || !batch.positions.is_empty() {
             self.write(batch).await;
+        }
+    }
+
+    fn count_lost(&self, losses: &[Loss]) {
+        let asked = |loss: &&Loss| loss.source == "logs" && loss.reason == "rate";
+        let lost = losses
+            .iter()
+            .filter(|loss| !asked(loss))
+            .map(|loss| loss.count);
+        if let Some(steering) = &self.steering {
+            steering.lost.fetch_add(lost.sum(), Ordering::Relaxed);
         }
     }
 
@@ -225,6 +266,17 @@ impl Spool {
         tracing::error!(%error, records = batch.entries.len(), "records not written, will try again");
         self.refused = Some(batch);
         self.due = Instant::now() + RETRY_AFTER;
+    }
+}
+
+/// Waits until something else is in force; for ever where nothing can change.
+async fn changed(steering: &mut Option<Steering>) {
+    let changed = match steering {
+        Some(steering) => steering.tuning.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firstlook_model::{Strain, StrainGauge};
+use firstlook_proto::settings;
 use firstlook_sources_events::BlindSpots;
-use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+
+use crate::cost::{OwnUse, resident_mib};
+use crate::remote::Tuning;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -19,9 +23,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const UP_AFTER: Duration = Duration::from_secs(3);
 /// So long less must be enough before the level goes down by one.
 const DOWN_AFTER: Duration = Duration::from_secs(30);
-/// Own CPU time is a mean over so long. Starting costs more than running, and is let pass.
-const CPU_OVER: Duration = Duration::from_secs(10);
-const STARTING: Duration = Duration::from_secs(60);
 
 /// `[budget]`
 #[derive(Clone, Debug, Deserialize)]
@@ -45,13 +46,13 @@ impl Default for Budget {
 impl Budget {
     /// What is wrong with it.
     pub fn wrong(&self) -> Option<String> {
-        if !(0.1..=400.0).contains(&self.cpu_percent) {
+        if !settings::CPU_PERCENT.contains(&self.cpu_percent) {
             let given = self.cpu_percent;
             return Some(format!(
                 "budget.cpu_percent is {given}: 0.1 to 400 is allowed"
             ));
         }
-        let fits = (8..=65_536).contains(&self.memory_mib);
+        let fits = settings::MEMORY_MIB.contains(&self.memory_mib);
         let given = self.memory_mib;
         (!fits).then(|| format!("budget.memory_mib is {given}: 8 to 65536 is allowed"))
     }
@@ -165,9 +166,9 @@ impl Steps {
     }
 }
 
-/// Watches until `stop`: sets `gauge`, and says in `blind` what is not seen meanwhile.
+/// Watches until `stop`, by the budget in force: sets `gauge`, and says in `blind` what is not seen meanwhile.
 pub async fn watch(
-    budget: Budget,
+    tuning: watch::Receiver<Tuning>,
     pressure: PathBuf,
     gauge: StrainGauge,
     blind: BlindSpots,
@@ -184,17 +185,16 @@ pub async fn watch(
             _ = tick.tick() => {}
         }
         let now = begun.elapsed();
-        let own_cpu = own.cpu_percent(now);
         let readings = Readings {
             cpu_some: stalled(&pressure.join("cpu"), "some"),
             memory_full: stalled(&pressure.join("memory"), "full"),
             io_full: stalled(&pressure.join("io"), "full"),
-            own_cpu: if now < STARTING { 0.0 } else { own_cpu },
+            own_cpu: own.cpu_percent(now),
             own_memory_mib: resident_mib(),
             late: due.elapsed(),
         };
         due = Instant::now() + EVERY;
-        let (wanted, why) = called_for(&readings, &budget);
+        let (wanted, why) = called_for(&readings, &tuning.borrow().budget);
         if let Some(level) = steps.step(wanted, now) {
             let (what, value) = why.unwrap_or(("nothing calls for more", 0.0));
             tracing::warn!(
@@ -255,37 +255,6 @@ fn avg10(text: &str, line: &str) -> Option<f64> {
         .split(' ')
         .find_map(|field| field.strip_prefix("avg10="))?;
     value.parse().ok().filter(|v: &f64| v.is_finite())
-}
-
-/// CPU time of the agent at some earlier moments, the oldest first.
-#[derive(Default)]
-struct OwnUse(std::collections::VecDeque<(Duration, Duration)>);
-
-impl OwnUse {
-    /// Mean over the last ten seconds, in percent of one core.
-    fn cpu_percent(&mut self, now: Duration) -> f64 {
-        let spent = clock_gettime(ClockId::ProcessCPUTime);
-        let spent = Duration::new(
-            u64::try_from(spent.tv_sec).unwrap_or(0),
-            u32::try_from(spent.tv_nsec).unwrap_or(0),
-        );
-        self.0.push_back((now, spent));
-        while self.0.len() > 2 && now.saturating_sub(self.0[1].0) >= CPU_OVER {
-            self.0.pop_front();
-        }
-        let (at, before) = self.0[0];
-        let passed = now.saturating_sub(at).as_secs_f64();
-        match passed > 0.0 {
-            true => 100.0 * spent.saturating_sub(before).as_secs_f64() / passed,
-            false => 0.0,
-        }
-    }
-}
-
-fn resident_mib() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: Option<u64> = text.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    pages.unwrap_or(0) as f64 * rustix::param::page_size() as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]

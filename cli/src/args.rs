@@ -155,6 +155,9 @@ pub enum Command {
     /// Take and keep snapshots of a host's state: what a fix would destroy
     #[command(subcommand)]
     Snapshot(Snapshot),
+    /// Configure agents by groups of hosts; each agent tries a version out, and takes it back where it does worse
+    #[command(subcommand)]
+    Config(Config),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -266,6 +269,60 @@ pub enum Tokens {
     Revoke {
         /// Its id from the list
         id: String,
+    },
+}
+
+/// Configurations of agents.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Make a group, or a new version of its configuration
+    ///
+    /// Agents check it again, try it out, and say how it fares. What is wrong in it is refused, and nothing changes.
+    Set {
+        /// Which group
+        group: String,
+        /// TOML with the sections logs, budget and redact; - for standard input
+        file: PathBuf,
+        /// Names of hosts, in which * stands for any text, as 'web*'; as before unless told
+        #[arg(long, value_name = "PATTERN", num_args = 1..)]
+        hosts: Vec<String>,
+        /// Why, for the record
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+    },
+    /// List groups, and on how many of their hosts the present version runs
+    List,
+    /// Show the present version of a group, or what is wanted of a host, and how it fares there
+    Show {
+        /// Which group
+        #[arg(required_unless_present = "host", conflicts_with = "host")]
+        group: Option<String>,
+        /// Which host, instead of a group
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+    },
+    /// List the versions of a group, the newest first
+    History {
+        /// Which group
+        group: String,
+    },
+    /// Make a new version of what an earlier one said
+    Revert {
+        /// Which group
+        group: String,
+        /// Which version; the one before the present unless told
+        version: Option<u64>,
+        /// Why, for the record
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+    },
+    /// Remove a group with all its versions: its hosts go back to their own files
+    Remove {
+        /// Which group
+        group: String,
+        /// Why, for the audit
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use firstlook_proto::wire::configs_client::ConfigsClient as Configs;
 use firstlook_proto::wire::query_client::QueryClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -20,6 +21,8 @@ const MESSAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A connected client.
 pub type Client = QueryClient<InterceptedService<Channel, Bearer>>;
+/// One for configurations, over the same connection.
+pub type ConfigsClient = Configs<InterceptedService<Channel, Bearer>>;
 
 /// Shows the bearer token with every request, where there is one.
 #[derive(Clone)]
@@ -40,7 +43,7 @@ impl Interceptor for Bearer {
 ///
 /// # Errors
 /// Usage for a malformed address or missing credentials; cannot-see when the collector does not answer.
-pub async fn connect(target: &Target) -> Result<Client, Failure> {
+pub async fn connect(target: &Target) -> Result<(Client, ConfigsClient), Failure> {
     let file = |name: &str| {
         let path = target.credentials.join(name);
         std::fs::read_to_string(&path).map_err(|error| {
@@ -78,8 +81,12 @@ pub async fn connect(target: &Target) -> Result<Client, Failure> {
             chain(&error)
         ))
     })?;
-    Ok(QueryClient::with_interceptor(channel, Bearer(bearer))
-        .max_decoding_message_size(MESSAGE_LIMIT_BYTES))
+    let configs = Configs::with_interceptor(channel.clone(), Bearer(bearer.clone()));
+    let client = QueryClient::with_interceptor(channel, Bearer(bearer));
+    Ok((
+        client.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
+        configs.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
+    ))
 }
 
 /// An error with its causes, outermost first, each said once.

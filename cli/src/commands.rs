@@ -2,6 +2,7 @@
 
 mod change;
 mod changes;
+mod config;
 mod generate;
 mod hosts;
 mod logs;
@@ -19,7 +20,7 @@ use firstlook_model::Timestamp;
 
 use crate::Answer;
 use crate::args::{Args, Change, Color, Command, Hosts};
-use crate::client::{self, Client};
+use crate::client::{self, Client, ConfigsClient};
 use crate::config::Target;
 use crate::exit::Failure;
 use crate::render::Style;
@@ -27,6 +28,7 @@ use crate::render::Style;
 /// What every command works with.
 pub(crate) struct Context {
     client: Client,
+    configs: ConfigsClient,
     json: bool,
     style: Style,
     now: Timestamp,
@@ -43,8 +45,10 @@ pub(crate) async fn run(args: Args, on_terminal: bool) -> Result<Answer, Failure
         Command::Man { dir } => return generate::man(&dir),
         _ => {}
     }
+    let (client, configs) = client::connect(&Target::settle(&args.global)?).await?;
     let context = Context {
-        client: client::connect(&Target::settle(&args.global)?).await?,
+        client,
+        configs,
         json: args.global.json,
         style: Style {
             color: colored(args.global.color, on_terminal),
@@ -113,6 +117,7 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
             change::add(context, announced).await
         }
         Command::Tokens(command) => tokens::run(context, command).await,
+        Command::Config(command) => config::run(context, command).await,
         Command::Snapshot(command) => snapshot::run(context, command).await,
         // Answered before connecting.
         Command::Completions { shell } => generate::completions(shell),

@@ -15,6 +15,7 @@ use firstlook_forward::{ForwardConfig, Forwarders, Tap};
 use firstlook_ingest::{AgentService, IngestCounters, SessionLimits, Sessions};
 use firstlook_model::HostId;
 use firstlook_proto::wire::agent_server::AgentServer;
+use firstlook_proto::wire::configs_server::ConfigsServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
 use firstlook_query::{Access, QueryService, View, http_routes};
@@ -156,7 +157,9 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     );
     let query = Arc::new(query);
     let asked = QueryServer::from_arc(Arc::clone(&query));
-    let routes = Routes::new(asked.max_decoding_message_size(REQUEST_LIMIT_BYTES));
+    let configs = ConfigsServer::from_arc(Arc::clone(&query));
+    let routes = Routes::new(asked.max_decoding_message_size(REQUEST_LIMIT_BYTES))
+        .add_service(configs.max_decoding_message_size(REQUEST_LIMIT_BYTES));
     let routes = routes.into_axum_router().merge(http_routes(query));
     let router = builder().add_routes(Routes::from(routes));
     serve(

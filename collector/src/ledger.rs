@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use firstlook_desk::Desk;
+use firstlook_desk::{Desk, HostReport};
 use firstlook_forward::Tap;
 use firstlook_ingest::{Incoming, Ledger, LedgerError};
-use firstlook_model::{Change, Epoch, HostId, Loss, Record, Sequence, Timestamp};
+use firstlook_model::{
+    Change, ConfigReport, Epoch, HostId, Loss, Record, Sequence, Timestamp, WantedConfig,
+};
 use firstlook_store::{Incoming as Stored, Store};
 
 use crate::contacts::Contacts;
@@ -146,6 +148,26 @@ impl Ledger for StoreLedger {
         if let Err(TrySendError::Full(_)) = self.heard.try_send(heard) {
             self.contacts_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn wanted(&self, host: &HostId) -> Result<Option<WantedConfig>, LedgerError> {
+        let wanted = self.desk.configs().wanted(host);
+        wanted.map_err(|error| LedgerError(error.to_string()))
+    }
+
+    fn configured(
+        &self,
+        host: &HostId,
+        report: ConfigReport,
+        received: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let heard = HostReport {
+            host: host.clone(),
+            report,
+            reported: received,
+        };
+        let kept = self.desk.configs().report(&heard);
+        kept.map_err(|error| LedgerError(error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@ mod analysis;
 mod app;
 mod bearer;
 mod config;
+mod configs;
 mod contacts;
 mod housekeeping;
 mod kept_lines;

@@ -15,10 +15,13 @@ use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
 use firstlook_model::{
     Change, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
 };
-use firstlook_query::{HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
+use firstlook_query::{
+    HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow,
+};
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::configs::host_config;
 use crate::kept_lines;
 use crate::ledger::Heard;
 use crate::snapshots::{archive_path, receive, verify};
@@ -202,7 +205,10 @@ impl Office for DeskOffice {
 
     fn hosts(&self) -> Result<Vec<HostRow>, OfficeError> {
         let rows = self.desk.hosts().list().map_err(failure)?;
+        let newest = self.desk.configs().newest().map_err(failure)?;
+        let reports = self.desk.configs().reports().map_err(failure)?;
         let row = |host: firstlook_desk::EnrolledHost| HostRow {
+            config: Some(host_config(&host.host, &newest, &reports)).filter(HostConfig::is_any),
             host: host.host,
             enrolled: host.enrolled,
             certificate_expires: Some(host.certificate.expires),

@@ -9,6 +9,7 @@ mod logs;
 mod network;
 mod records;
 mod reference;
+mod remote;
 mod schema;
 mod views;
 

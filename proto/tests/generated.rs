@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "firstlook/v1/telemetry.proto",
     "firstlook/v1/agent.proto",
     "firstlook/v1/query.proto",
+    "firstlook/v1/configs.proto",
 ];
 
 /// Set `FIRSTLOOK_REGENERATE=1` to write what the test would otherwise compare with.

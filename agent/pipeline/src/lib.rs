@@ -26,5 +26,5 @@ mod tests;
 pub use config::{PipelineConfig, PipelineError};
 pub use limit::LineBudget;
 pub use pipeline::{Counters, Flushed, Pipeline};
-pub use redact::{RedactError, Redactor, Rule};
+pub use redact::{RULES_LIMIT, RedactError, Redactor, Rule};
 pub use template::TemplateLimits;

@@ -63,6 +63,15 @@ impl LineLimiter {
         }
     }
 
+    /// Goes on with another budget, at once: what it allows more is there, and what was spent stays spent.
+    pub fn set_budget(&mut self, budget: LineBudget) {
+        let capacity = budget.capacity();
+        let more = capacity.saturating_sub(self.budget.capacity());
+        let buckets = self.buckets.values_mut().chain([&mut self.shared]);
+        buckets.for_each(|bucket| bucket.tokens = bucket.tokens.saturating_add(more).min(capacity));
+        self.budget = budget;
+    }
+
     /// Whether to keep a line of `time`, the `nth` of its template in this window.
     pub fn keep(
         &mut self,
@@ -163,6 +172,28 @@ mod tests {
         assert_eq!(kept(&mut limiter, 1_000, now, Severity::Info), 400);
         limiter.refill(now.plus(Duration::from_secs(2)));
         assert_eq!(kept(&mut limiter, 1_000, now, Severity::Info), 200);
+    }
+
+    #[test]
+    fn another_budget_holds_at_once_and_what_was_spent_stays_spent() {
+        let mut limiter = LineLimiter::new(LineBudget {
+            lines_per_second: 100,
+            burst_seconds: 1,
+        });
+        let now = Timestamp::from_secs(1_000);
+        limiter.refill(now);
+        assert_eq!(kept(&mut limiter, 10, now, Severity::Error), 10);
+        let of = |lines_per_second| LineBudget {
+            lines_per_second,
+            burst_seconds: 1,
+        };
+        limiter.set_budget(of(20));
+        assert_eq!(kept(&mut limiter, 1_000, now, Severity::Error), 20);
+        limiter.set_budget(of(1_000));
+        assert_eq!(kept(&mut limiter, 2_000, now, Severity::Error), 980);
+        let later = now.plus(Duration::from_secs(1));
+        limiter.refill(later);
+        assert_eq!(kept(&mut limiter, 2_000, later, Severity::Error), 1_000);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use firstlook_model::{
 };
 
 use crate::config::PipelineConfig;
-use crate::limit::LineLimiter;
+use crate::limit::{LineBudget, LineLimiter};
 use crate::losses::clip;
 use crate::normalise::normalise;
 use crate::redact::{REDACTED, Redactor, closes_private_key, opens_private_key};
@@ -71,6 +71,10 @@ impl Logs {
             checkpoints: BTreeMap::new(),
             now: Timestamp::default(),
         }
+    }
+
+    pub fn set_budget(&mut self, budget: LineBudget) {
+        self.limiter.set_budget(budget);
     }
 
     pub fn line(&mut self, raw: RawLine) -> (Outcome, Marks) {

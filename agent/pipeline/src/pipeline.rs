@@ -7,10 +7,11 @@ use firstlook_model::{
 
 use crate::batch::{LogBatch, Weight, fit_change, fit_inventory, fit_unit, lists};
 use crate::config::{PipelineConfig, PipelineError};
+use crate::limit::LineBudget;
 use crate::logs::{Logs, Outcome};
 use crate::losses::LossLedger;
 use crate::metrics::Metrics;
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Rule};
 
 /// What a flush returns.
 #[derive(Debug, Default, PartialEq)]
@@ -180,6 +181,16 @@ impl Pipeline {
             templates: self.logs.miner.templates() as u64,
             ..self.counters
         }
+    }
+
+    /// Goes on with another budget of lines and other rules of redaction. What was pushed before is as it was.
+    ///
+    /// # Errors
+    /// When a rule cannot be used; then nothing has changed.
+    pub fn retune(&mut self, lines: LineBudget, rules: &[Rule]) -> Result<(), PipelineError> {
+        self.logs.redactor = Redactor::new(rules)?;
+        self.logs.set_budget(lines);
+        Ok(())
     }
 
     /// The redactor, for what leaves the host by another way, as snapshots do.

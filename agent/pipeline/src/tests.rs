@@ -7,7 +7,7 @@ use firstlook_model::{
     SignalKind, Timestamp, Unit,
 };
 
-use crate::{Flushed, LineBudget, Pipeline, PipelineConfig};
+use crate::{Flushed, LineBudget, Pipeline, PipelineConfig, Rule};
 
 fn host() -> ComponentId {
     ComponentId::host(HostId::new("db1").unwrap())
@@ -422,4 +422,37 @@ fn the_same_observations_give_the_same_records() {
         all
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn other_rules_hold_from_the_next_line_on_and_unfit_ones_change_nothing() {
+    let rule = |pattern: &str| Rule {
+        name: "badge".to_owned(),
+        pattern: pattern.to_owned(),
+    };
+    let mut pipeline = pipeline();
+    pipeline.push(lines(&["badge b-17 before"]));
+    pipeline
+        .retune(LineBudget::default(), &[rule("b-[0-9]+")])
+        .unwrap();
+    pipeline.push(lines(&["badge b-17 after"]));
+    assert!(
+        pipeline
+            .retune(LineBudget::default(), &[rule("(")])
+            .is_err()
+    );
+    pipeline.push(lines(&["badge b-17 still"]));
+    pipeline.retune(LineBudget::default(), &[]).unwrap();
+    pipeline.push(lines(&["badge b-17 again"]));
+    let texts: Vec<_> = entries(&pipeline.flush(at(2)))
+        .into_iter()
+        .map(|entry| entry.text)
+        .collect();
+    let expected = [
+        "badge b-17 before",
+        "badge [redacted] after",
+        "badge [redacted] still",
+        "badge b-17 again",
+    ];
+    assert_eq!(texts, expected);
 }

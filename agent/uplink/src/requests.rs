@@ -1,11 +1,11 @@
 //! What a collector may ask an agent for, and how it is answered.
 
 use bytes::Bytes;
-use firstlook_model::{LinesQuestion, LogBlock, SnapshotId};
+use firstlook_model::{ConfigReport, LinesQuestion, LogBlock, SnapshotId, WantedConfig};
 use firstlook_proto::wire;
 use firstlook_proto::wire::agent_message::Kind as Say;
 use firstlook_proto::wire::lines_piece::Kind as LinesKind;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// A request for a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,13 @@ pub trait RequestHandler: Send + Sync + 'static {
 
     /// Begins a snapshot; its events come on the receiver, the last one being `End` or `Failed`.
     fn take_snapshot(&self, request: SnapshotRequest) -> mpsc::Receiver<SnapshotEvent>;
+
+    /// The collector wants this configuration; it may say so again. What becomes of it is told through
+    /// [`RequestHandler::reports`], also where nothing changes by it.
+    fn configure(&self, wanted: WantedConfig);
+
+    /// How the wanted configuration fares; what is there before one was wanted tells only what runs.
+    fn reports(&self) -> watch::Receiver<Option<ConfigReport>>;
 }
 
 pub(crate) fn lines_piece(request: u64, event: LinesEvent) -> Say {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalError};
-use firstlook_model::{Epoch, LinesQuestion, Sequence, SnapshotId};
+use firstlook_model::{
+    ConfigReport, ConfigState, Epoch, LinesQuestion, Sequence, SnapshotId, WantedConfig,
+};
 use firstlook_proto::wire;
 use firstlook_proto::wire::agent_message::Kind as Say;
 use firstlook_proto::wire::collector_message::Kind as Hear;
 use firstlook_proto::wire::snapshot_piece::Kind as PieceKind;
 use firstlook_runtime::clock;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic::Streaming;
 
@@ -66,6 +68,8 @@ pub(crate) struct Session {
     pending: VecDeque<wire::AgentMessage>,
     snapshot: Option<(u64, mpsc::Receiver<SnapshotEvent>)>,
     lines: Option<(u64, mpsc::Receiver<LinesEvent>)>,
+    /// Once a configuration was wanted in this session: an older collector would not understand what is said of it.
+    reports: Option<watch::Receiver<Option<ConfigReport>>>,
 }
 
 impl Session {
@@ -90,6 +94,7 @@ impl Session {
             pending: VecDeque::new(),
             snapshot: None,
             lines: None,
+            reports: None,
         }
     }
 
@@ -149,6 +154,7 @@ impl Session {
                 // Records first: a snapshot's pieces are taken only while nothing else waits.
                 event = next_event(&mut self.snapshot), if idle => self.pass_on(event),
                 event = next_event(&mut self.lines), if idle => self.pass_lines_on(event),
+                report = next_report(&mut self.reports) => self.say(Say::Configured(report.into())),
                 () = appended.notified() => self.fill().await?,
                 _ = heartbeat.tick() => {
                     if due() {
@@ -183,6 +189,10 @@ impl Session {
             }
             Some(Hear::ReadLines(ask)) => {
                 self.begin_lines(ask);
+                Ok(())
+            }
+            Some(Hear::Configure(ask)) => {
+                self.configure(ask);
                 Ok(())
             }
             Some(Hear::Slow(slow)) => {
@@ -331,6 +341,25 @@ impl Session {
         self.say(requests::lines_piece(request, event));
     }
 
+    fn configure(&mut self, ask: wire::Configure) {
+        let version = ask.version;
+        let mut reports = self.handler.reports();
+        // What was said before this one was wanted is no answer to it.
+        let before = reports.borrow_and_update().clone();
+        match WantedConfig::try_from(ask) {
+            Ok(wanted) => {
+                self.handler.configure(wanted);
+                self.reports = Some(reports);
+            }
+            Err(error) => self.say(Say::Configured(wire::Configured::from(ConfigReport {
+                version,
+                state: ConfigState::Refused,
+                why: error.to_string(),
+                running: before.map_or(0, |report| report.running),
+            }))),
+        }
+    }
+
     fn say(&mut self, kind: Say) {
         self.pending
             .push_back(wire::AgentMessage { kind: Some(kind) });
@@ -347,6 +376,18 @@ impl Session {
         let begun = tokio::task::spawn_blocking(move || journal.begin_epoch(epoch));
         Ok(begun.await.map_err(|_| SessionError::Task)??)
     }
+}
+
+/// The next word on the wanted configuration; never ends where nothing will be said.
+async fn next_report(reports: &mut Option<watch::Receiver<Option<ConfigReport>>>) -> ConfigReport {
+    if let Some(reports) = reports {
+        while reports.changed().await.is_ok() {
+            if let Some(report) = reports.borrow_and_update().clone() {
+                return report;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// The next event of an answer under way; never ends where there is none.

@@ -163,6 +163,7 @@ impl Uplink {
             agent_version: self.version.to_owned(),
             boot_id: self.boot_id.clone(),
             wall_micros: clock::now().as_micros(),
+            running_config: self.running_config(),
         };
         let first = wire::AgentMessage {
             kind: Some(Say::Hello(hello)),
@@ -189,6 +190,12 @@ impl Uplink {
         tracing::info!(collector = self.identity.collector, host = %self.identity.host, "session began");
         let renewal = self.renewal();
         session.work(&mut incoming, || renewal.is_due()).await
+    }
+
+    fn running_config(&self) -> u64 {
+        let reports = self.handler.reports();
+        let last = reports.borrow();
+        last.as_ref().map_or(0, |report| report.running)
     }
 
     fn renewal(&self) -> Renewal {

@@ -105,6 +105,7 @@ fn document(host: &Host) -> Value {
         "certificate_expires": host.view.certificate_expires.map(Timestamp::from_micros),
         "inventory": host.inventory,
         "losses": host.losses,
+        "config": host.view.config.as_ref().map(super::config::host),
     })
 }
 
@@ -202,6 +203,17 @@ fn full(host: &Host, now: Timestamp) -> String {
         for reason in &i.blind {
             add("cannot see", escape(reason));
         }
+    }
+    if let Some(config) = &host.view.config {
+        let text = format!(
+            "{}, version {} of {}; {} runs: firstlook config show --host {}",
+            escape(&config.state),
+            config.wanted,
+            escape(&config.group),
+            config.running,
+            escape(&config.host)
+        );
+        add("configured", wrap(&text, 14));
     }
     for loss in &host.losses {
         add(

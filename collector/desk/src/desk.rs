@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
 
-use crate::{Announcements, Audit, DeskError, Hosts, Incidents, Snapshots, Tokens, schema};
+use crate::{
+    Announcements, Audit, Configs, DeskError, Hosts, Incidents, Snapshots, Tokens, schema,
+};
 
 /// How long a call waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +79,11 @@ impl Desk {
     /// The audit log.
     pub fn audit(&self) -> Audit<'_> {
         Audit(self)
+    }
+
+    /// Configurations of agents.
+    pub fn configs(&self) -> Configs<'_> {
+        Configs(self)
     }
 
     /// Snapshots.

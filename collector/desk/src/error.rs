@@ -69,6 +69,20 @@ pub enum DeskError {
         /// Its limit.
         limit_bytes: usize,
     },
+    /// There are as many as there may be. No retry helps.
+    #[error("too many {what}: {limit} are allowed")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// Most allowed.
+        limit: usize,
+    },
+    /// A new group of hosts names none.
+    #[error("the group {name} is new: say which hosts it has")]
+    NoPatterns {
+        /// Its name.
+        name: String,
+    },
     /// A value cannot be written.
     #[error("{what} cannot be written")]
     Unwritable {

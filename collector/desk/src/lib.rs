@@ -1,11 +1,12 @@
-//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots, announced changes and the
-//! audit log, in one SQLite file.
+//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots, announced changes, configurations of
+//! agents and the audit log, in one SQLite file.
 //!
 //! It knows no clock: every time is an argument. Calls block on the disk: callers on an async runtime go
 //! through a blocking thread.
 
 mod announcements;
 mod audit;
+mod configs;
 mod desk;
 mod error;
 mod hosts;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use announcements::{Announcement, Announcements};
 pub use audit::{Audit, AuditEntry, AuditOutcome};
+pub use configs::{ConfigVersion, Configs, HostReport, NewConfig, groups_of};
 pub use desk::Desk;
 pub use error::{DeskError, TokenRefusal};
 pub use hosts::{Certificate, EnrolledHost, Hosts};

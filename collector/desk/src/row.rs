@@ -76,7 +76,12 @@ pub(crate) fn short<'t>(what: &'static str, text: &'t str) -> Result<&'t str, De
     within(what, text, TEXT_LIMIT_BYTES)
 }
 
-fn within<T: AsRef<str>>(what: &'static str, text: T, limit_bytes: usize) -> Result<T, DeskError> {
+/// The text, if it is within a limit of its own.
+pub(crate) fn within<T: AsRef<str>>(
+    what: &'static str,
+    text: T,
+    limit_bytes: usize,
+) -> Result<T, DeskError> {
     if text.as_ref().len() > limit_bytes {
         return Err(DeskError::TooLong { what, limit_bytes });
     }

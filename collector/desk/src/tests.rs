@@ -1,5 +1,6 @@
 //! Tests of the desk over its public face, and of its file.
 
+mod configs;
 mod file;
 mod incidents;
 

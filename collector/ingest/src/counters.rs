@@ -19,6 +19,8 @@ pub struct IngestCounters {
     pub silent_sessions: AtomicU64,
     /// Pieces of snapshots that nobody asked for.
     pub stray_pieces: AtomicU64,
+    /// Reports of configurations that were malformed, too many, or could not be kept.
+    pub lost_config_reports: AtomicU64,
 }
 
 impl IngestCounters {
@@ -54,6 +56,10 @@ impl IngestCounters {
             (
                 "firstlook_ingest_stray_pieces_total",
                 of(&self.stray_pieces),
+            ),
+            (
+                "firstlook_ingest_lost_config_reports_total",
+                of(&self.lost_config_reports),
             ),
         ]
     }

@@ -1,7 +1,7 @@
 //! The ledger: where ingest puts what it took in.
 
 use bytes::Bytes;
-use firstlook_model::{Epoch, HostId, Record, Sequence, Timestamp};
+use firstlook_model::{ConfigReport, Epoch, HostId, Record, Sequence, Timestamp, WantedConfig};
 
 /// One record of a host.
 #[derive(Clone, Debug)]
@@ -46,4 +46,21 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Notes that the host's agent was heard; `said` is its own clock.
     fn contact(&self, host: &HostId, received: Timestamp, said: Option<Timestamp>);
+
+    /// The configuration that is wanted of the host's agent; `None` where none is.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn wanted(&self, host: &HostId) -> Result<Option<WantedConfig>, LedgerError>;
+
+    /// Keeps what the host's agent says of the configuration that is wanted of it.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    fn configured(
+        &self,
+        host: &HostId,
+        report: ConfigReport,
+        received: Timestamp,
+    ) -> Result<(), LedgerError>;
 }

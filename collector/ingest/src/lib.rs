@@ -4,6 +4,7 @@
 //! acknowledge. A record that does not convert is set aside and counted: it can neither stop the stream nor
 //! be asked for again.
 
+mod configs;
 pub mod counters;
 pub mod ledger;
 mod own;

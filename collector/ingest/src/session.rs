@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
+use crate::configs::Told;
 use crate::counters::IngestCounters;
 use crate::ledger::{Incoming, Ledger};
 use crate::own::stranger;
@@ -43,6 +44,7 @@ pub(crate) async fn run<L: Ledger>(
         host: &host,
         expires: showing.expires,
         outgoing: &outgoing,
+        told: Told::default(),
     };
     let status = tokio::select! {
         biased;
@@ -78,17 +80,20 @@ async fn farewell(mut end: watch::Receiver<End>, host: &HostId) -> Status {
     }
 }
 
-struct Session<'a, L> {
-    shared: &'a Arc<Shared<L>>,
-    host: &'a HostId,
+pub(crate) struct Session<'a, L> {
+    pub shared: &'a Arc<Shared<L>>,
+    pub host: &'a HostId,
     expires: Timestamp,
     outgoing: &'a Outgoing,
+    /// What the agent was told of its configuration.
+    pub told: Told,
 }
 
 impl<L: Ledger> Session<'_, L> {
     async fn serve(&mut self, incoming: &mut Streaming<wire::AgentMessage>) -> Result<(), Status> {
         let epoch = self.greet(incoming).await?;
         loop {
+            self.configure().await?;
             match timeout(self.shared.limits.silence, incoming.message()).await {
                 Err(_) => {
                     IngestCounters::add(&self.shared.counters.silent_sessions, 1);
@@ -125,6 +130,7 @@ impl<L: Ledger> Session<'_, L> {
             }
         };
         let epoch = Epoch(hello.epoch);
+        self.told = Told::running(hello.running_config);
         self.contact(hello.wall_micros);
         let (ledger, host) = (Arc::clone(&self.shared.ledger), self.host.clone());
         let acknowledged = tokio::task::spawn_blocking(move || ledger.acknowledged(&host, epoch))
@@ -156,6 +162,10 @@ impl<L: Ledger> Session<'_, L> {
                 self.contact_now();
                 self.pass_lines_on(piece).await;
                 Ok(())
+            }
+            Some(Said::Configured(said)) => {
+                self.contact_now();
+                self.configured(said).await
             }
             Some(Said::Hello(_)) | None => {
                 IngestCounters::add(&self.shared.counters.refused_messages, 1);
@@ -265,7 +275,7 @@ impl<L: Ledger> Session<'_, L> {
         }
     }
 
-    async fn say(&self, kind: Say) -> Result<(), Status> {
+    pub async fn say(&self, kind: Say) -> Result<(), Status> {
         let message = wire::CollectorMessage { kind: Some(kind) };
         // An agent that does not read its acknowledgements for so long is as good as gone.
         match timeout(self.shared.limits.silence, self.outgoing.send(Ok(message))).await {

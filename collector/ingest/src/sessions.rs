@@ -1,6 +1,7 @@
 //! Live sessions by host, and requests to their agents.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -85,7 +86,7 @@ struct Live {
 
 /// All live sessions. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<Inner>>);
+pub struct Sessions(Arc<Mutex<Inner>>, Arc<AtomicU64>);
 
 #[derive(Default)]
 struct Inner {
@@ -97,6 +98,16 @@ impl Sessions {
     /// Hosts with a session now. Unsorted.
     pub fn connected(&self) -> Vec<HostId> {
         self.with(|inner| inner.live.keys().cloned().collect())
+    }
+
+    /// Lets every session look whether another configuration is wanted of its agent. Called after the wish is kept.
+    pub fn reconfigure(&self) {
+        self.1.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often [`Sessions::reconfigure`] was called.
+    pub(crate) fn configurations(&self) -> u64 {
+        self.1.load(Ordering::Acquire)
     }
 
     /// Ends the session of a host that was shut out, and says whether there was one. Called after it is noted that the host may not speak: one that

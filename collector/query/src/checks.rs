@@ -12,6 +12,7 @@ const REASON_LIMIT_BYTES: usize = 3_840;
 pub fn refusal(error: OfficeError) -> Status {
     match error {
         OfficeError::NotFound(why) => Status::not_found(why),
+        OfficeError::Invalid(why) => Status::invalid_argument(why),
         OfficeError::Refused(why) => Status::permission_denied(why),
         OfficeError::Unreachable(why) => Status::unavailable(why),
         OfficeError::Busy(why) => Status::aborted(why),

@@ -1,11 +1,13 @@
 //! Query: what responders may ask, over gRPC.
 //!
 //! One read model, [`View`], is replaced whole by the analysis loop; telemetry is read from the store; what
-//! people keep (tokens, hosts, snapshots) is behind [`Office`].
+//! people keep (tokens, hosts, snapshots) is behind [`Office`], configurations of agents behind [`ConfigOffice`].
 
 mod about;
 mod announce;
 mod checks;
+mod config_office;
+mod configs;
 mod fetch;
 mod guard;
 mod office;
@@ -15,6 +17,7 @@ mod telemetry;
 mod view;
 
 pub use about::About;
+pub use config_office::{ConfigOffice, ConfigRow, HostConfig, WantedRow};
 pub use guard::{Access, BearerTokens};
 pub use office::{HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow};
 pub use service::{QueryService, routes as http_routes};

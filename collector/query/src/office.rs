@@ -7,11 +7,15 @@ use firstlook_model::{
     Timestamp,
 };
 
+use crate::config_office::HostConfig;
+
 /// Why the office did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfficeError {
     /// There is no such thing.
     NotFound(String),
+    /// What was asked for makes no sense, or is over a limit.
+    Invalid(String),
     /// A rule forbids it.
     Refused(String),
     /// The host cannot be reached.
@@ -58,6 +62,8 @@ pub struct HostRow {
     pub certificate_expires: Option<Timestamp>,
     /// Whether it may no longer speak.
     pub revoked: bool,
+    /// What is wanted of its agent; `None` where nothing is to be said of it.
+    pub config: Option<HostConfig>,
 }
 
 /// A host that was just shut out.

@@ -6,6 +6,7 @@ use firstlook_model::{HostId, Timestamp};
 use firstlook_proto::wire;
 use firstlook_store::Store;
 
+use crate::configs::host_config;
 use crate::office::{HostRow, SnapshotRow, TokenRow};
 use crate::view::View;
 
@@ -31,6 +32,7 @@ pub fn host_view(row: &HostRow, view: &View, store: &Store, now: Timestamp) -> w
             .map(|stored| (&stored.item).into()),
         losses: losses.map(|stored| (&stored.item).into()).collect(),
         certificate_expires: row.certificate_expires.map(Timestamp::as_micros),
+        config: row.config.as_ref().map(host_config),
     }
 }
 

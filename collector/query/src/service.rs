@@ -59,6 +59,11 @@ impl<O: Office> QueryService<O> {
         }
     }
 
+    /// The responder's name.
+    pub(crate) fn responder<T>(&self, request: &Request<T>) -> Result<String, Status> {
+        self.access.responder(request)
+    }
+
     fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
     }
@@ -105,7 +110,7 @@ impl<O: Office> QueryService<O> {
     }
 
     /// Runs work on the office where blocking is allowed.
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&O) -> Result<T, OfficeError> + Send + 'static,
     ) -> Result<T, Status> {

@@ -133,6 +133,7 @@ mod tests {
                 enrolled: at,
                 certificate_expires: None,
                 revoked,
+                config: None,
             };
             assert_eq!(view.state(&row).as_str(), state, "{name}");
         }

@@ -1,7 +1,7 @@
 //! Enumerations: 0 and unknown numbers are refused.
 
 use firstlook_model::unit::ActiveState;
-use firstlook_model::{ChangeKind, Direction, LogSource, Severity, SignalKind, Unit};
+use firstlook_model::{ChangeKind, ConfigState, Direction, LogSource, Severity, SignalKind, Unit};
 
 use super::fields::InvalidMessage;
 use crate::wire;
@@ -111,4 +111,13 @@ enumeration!(
     Schedule = Schedule,
     Certificate = Certificate,
     Image = Image,
+);
+enumeration!(
+    ConfigState,
+    wire::ConfigState,
+    "state of a configuration",
+    Running = Running,
+    OnTrial = OnTrial,
+    Refused = Refused,
+    RolledBack = RolledBack,
 );

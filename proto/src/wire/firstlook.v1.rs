@@ -557,7 +557,7 @@ pub struct RenewReply {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "agent_message::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<agent_message::Kind>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -575,6 +575,9 @@ pub mod agent_message {
         Snapshot(super::SnapshotPiece),
         #[prost(message, tag = "5")]
         Lines(super::LinesPiece),
+        /// Only once Configure was heard in this session: an older collector ends the session over what it does not know.
+        #[prost(message, tag = "6")]
+        Configured(super::Configured),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -587,6 +590,9 @@ pub struct Hello {
     pub boot_id: ::prost::alloc::string::String,
     #[prost(int64, tag = "4")]
     pub wall_micros: i64,
+    /// Version of the remote configuration that runs; 0: none.
+    #[prost(uint64, tag = "5")]
+    pub running_config: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -674,7 +680,7 @@ pub struct LinesEnd {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CollectorMessage {
-    #[prost(oneof = "collector_message::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "collector_message::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<collector_message::Kind>,
 }
 /// Nested message and enum types in `CollectorMessage`.
@@ -693,6 +699,8 @@ pub mod collector_message {
         Slow(super::Slow),
         #[prost(message, tag = "5")]
         ReadLines(super::ReadLines),
+        #[prost(message, tag = "6")]
+        Configure(super::Configure),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -746,10 +754,71 @@ pub struct ReadLines {
     #[prost(string, tag = "7")]
     pub contains: ::prost::alloc::string::String,
 }
+/// The configuration that is wanted for the agent's host, from the group that the collector counts it to. The agent
+/// decides whether to run it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Configure {
+    /// Unique on this collector, and rising; 0: none, the host's own file alone holds.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// TOML; empty where there is none.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// How the configuration that was last wanted fares.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Configured {
+    /// Version that is wanted.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    #[prost(enumeration = "ConfigState", tag = "2")]
+    pub state: i32,
+    /// Why, or what of it the host's own file overrules; may be empty.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+    /// Version that runs; 0: none.
+    #[prost(uint64, tag = "4")]
+    pub running: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Slow {
     #[prost(uint32, tag = "1")]
     pub wait_ms: u32,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConfigState {
+    Unspecified = 0,
+    Running = 1,
+    OnTrial = 2,
+    Refused = 3,
+    RolledBack = 4,
+}
+impl ConfigState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONFIG_STATE_UNSPECIFIED",
+            Self::Running => "CONFIG_STATE_RUNNING",
+            Self::OnTrial => "CONFIG_STATE_ON_TRIAL",
+            Self::Refused => "CONFIG_STATE_REFUSED",
+            Self::RolledBack => "CONFIG_STATE_ROLLED_BACK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONFIG_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONFIG_STATE_RUNNING" => Some(Self::Running),
+            "CONFIG_STATE_ON_TRIAL" => Some(Self::OnTrial),
+            "CONFIG_STATE_REFUSED" => Some(Self::Refused),
+            "CONFIG_STATE_ROLLED_BACK" => Some(Self::RolledBack),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod enrolment_client {
@@ -1501,6 +1570,35 @@ pub struct HostView {
     pub losses: ::prost::alloc::vec::Vec<Loss>,
     #[prost(int64, optional, tag = "8")]
     pub certificate_expires: ::core::option::Option<i64>,
+    /// Where a group has it, or its agent still runs what one had.
+    #[prost(message, optional, tag = "9")]
+    pub config: ::core::option::Option<HostConfig>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostConfig {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// Group that counts; empty where none has it.
+    #[prost(string, tag = "2")]
+    pub group: ::prost::alloc::string::String,
+    /// Version that is wanted; 0: none.
+    #[prost(uint64, tag = "3")]
+    pub wanted: u64,
+    /// Version that the agent last said it runs; 0: none.
+    #[prost(uint64, tag = "4")]
+    pub running: u64,
+    /// "running", "on-trial", "refused", "rolled-back", of what is wanted; "waiting" until its agent has said so.
+    #[prost(string, tag = "5")]
+    pub state: ::prost::alloc::string::String,
+    /// In the agent's words; may be empty.
+    #[prost(string, tag = "6")]
+    pub why: ::prost::alloc::string::String,
+    /// When the agent said so.
+    #[prost(int64, optional, tag = "7")]
+    pub reported: ::core::option::Option<i64>,
+    /// Other groups whose patterns fit, which do not count.
+    #[prost(string, repeated, tag = "8")]
+    pub passed_over: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WhyRequest {
@@ -3546,6 +3644,777 @@ pub mod query_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "firstlook.v1.Query";
     impl<T> tonic::server::NamedService for QueryServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigVersion {
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    #[prost(string, tag = "2")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "4")]
+    pub made: i64,
+    #[prost(string, tag = "5")]
+    pub made_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// TOML; empty in lists.
+    #[prost(string, tag = "7")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetConfigRequest {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+    /// Which hosts; empty: as before.
+    #[prost(string, repeated, tag = "2")]
+    pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetConfigReply {
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<ConfigVersion>,
+    /// Whether it was so before, and nothing changed.
+    #[prost(bool, tag = "2")]
+    pub known: bool,
+    /// Enrolled hosts that it is wanted for.
+    #[prost(string, repeated, tag = "3")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListConfigsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListConfigsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub configs: ::prost::alloc::vec::Vec<ConfigVersion>,
+    /// Enrolled hosts that a group has, or that run what one had.
+    #[prost(message, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<HostConfig>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowConfigRequest {
+    #[prost(oneof = "show_config_request::Of", tags = "1, 2")]
+    pub of: ::core::option::Option<show_config_request::Of>,
+}
+/// Nested message and enum types in `ShowConfigRequest`.
+pub mod show_config_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Of {
+        #[prost(string, tag = "1")]
+        Group(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Host(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ShowConfigReply {
+    /// The version that counts; none where no group has the host.
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<ConfigVersion>,
+    /// That host, or the group's hosts.
+    #[prost(message, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<HostConfig>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigHistoryRequest {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConfigHistoryReply {
+    #[prost(message, repeated, tag = "1")]
+    pub configs: ::prost::alloc::vec::Vec<ConfigVersion>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevertConfigRequest {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+    /// 0: the one before the present.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveConfigRequest {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveConfigReply {
+    /// Enrolled hosts that it was wanted for.
+    #[prost(string, repeated, tag = "1")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Generated client implementations.
+pub mod configs_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Needs a responder's client certificate or a bearer token.
+    #[derive(Debug, Clone)]
+    pub struct ConfigsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ConfigsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ConfigsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ConfigsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes a group, or a new version of its configuration. INVALID_ARGUMENT says which line is wrong, and nothing changes.
+        pub async fn set_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetConfigReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/SetConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "SetConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_configs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListConfigsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConfigsReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/ListConfigs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "ListConfigs"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// NOT_FOUND: no such group, or no such host.
+        pub async fn show_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShowConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowConfigReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/ShowConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "ShowConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Versions of a group that are kept, newest first. NOT_FOUND: no such group.
+        pub async fn config_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ConfigHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigHistoryReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/ConfigHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "ConfigHistory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a new version of what an earlier one said. NOT_FOUND: no such group or version.
+        pub async fn revert_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevertConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetConfigReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/RevertConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "RevertConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes a group with all its versions. NOT_FOUND: no such group.
+        pub async fn remove_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveConfigReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Configs/RemoveConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Configs", "RemoveConfig"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod configs_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ConfigsServer.
+    #[async_trait]
+    pub trait Configs: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes a group, or a new version of its configuration. INVALID_ARGUMENT says which line is wrong, and nothing changes.
+        async fn set_config(
+            &self,
+            request: tonic::Request<super::SetConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetConfigReply>, tonic::Status>;
+        async fn list_configs(
+            &self,
+            request: tonic::Request<super::ListConfigsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListConfigsReply>,
+            tonic::Status,
+        >;
+        /// NOT_FOUND: no such group, or no such host.
+        async fn show_config(
+            &self,
+            request: tonic::Request<super::ShowConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::ShowConfigReply>, tonic::Status>;
+        /// Versions of a group that are kept, newest first. NOT_FOUND: no such group.
+        async fn config_history(
+            &self,
+            request: tonic::Request<super::ConfigHistoryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ConfigHistoryReply>,
+            tonic::Status,
+        >;
+        /// Makes a new version of what an earlier one said. NOT_FOUND: no such group or version.
+        async fn revert_config(
+            &self,
+            request: tonic::Request<super::RevertConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetConfigReply>, tonic::Status>;
+        /// Removes a group with all its versions. NOT_FOUND: no such group.
+        async fn remove_config(
+            &self,
+            request: tonic::Request<super::RemoveConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveConfigReply>,
+            tonic::Status,
+        >;
+    }
+    /// Needs a responder's client certificate or a bearer token.
+    #[derive(Debug)]
+    pub struct ConfigsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ConfigsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ConfigsServer<T>
+    where
+        T: Configs,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/firstlook.v1.Configs/SetConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetConfigSvc<T: Configs>(pub Arc<T>);
+                    impl<T: Configs> tonic::server::UnaryService<super::SetConfigRequest>
+                    for SetConfigSvc<T> {
+                        type Response = super::SetConfigReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::set_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Configs/ListConfigs" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListConfigsSvc<T: Configs>(pub Arc<T>);
+                    impl<
+                        T: Configs,
+                    > tonic::server::UnaryService<super::ListConfigsRequest>
+                    for ListConfigsSvc<T> {
+                        type Response = super::ListConfigsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListConfigsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::list_configs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListConfigsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Configs/ShowConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShowConfigSvc<T: Configs>(pub Arc<T>);
+                    impl<
+                        T: Configs,
+                    > tonic::server::UnaryService<super::ShowConfigRequest>
+                    for ShowConfigSvc<T> {
+                        type Response = super::ShowConfigReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShowConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::show_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShowConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Configs/ConfigHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConfigHistorySvc<T: Configs>(pub Arc<T>);
+                    impl<
+                        T: Configs,
+                    > tonic::server::UnaryService<super::ConfigHistoryRequest>
+                    for ConfigHistorySvc<T> {
+                        type Response = super::ConfigHistoryReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ConfigHistoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::config_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConfigHistorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Configs/RevertConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevertConfigSvc<T: Configs>(pub Arc<T>);
+                    impl<
+                        T: Configs,
+                    > tonic::server::UnaryService<super::RevertConfigRequest>
+                    for RevertConfigSvc<T> {
+                        type Response = super::SetConfigReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevertConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::revert_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevertConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Configs/RemoveConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveConfigSvc<T: Configs>(pub Arc<T>);
+                    impl<
+                        T: Configs,
+                    > tonic::server::UnaryService<super::RemoveConfigRequest>
+                    for RemoveConfigSvc<T> {
+                        type Response = super::RemoveConfigReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Configs>::remove_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ConfigsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "firstlook.v1.Configs";
+    impl<T> tonic::server::NamedService for ConfigsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

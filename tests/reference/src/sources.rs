@@ -139,6 +139,10 @@ fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Field> {
             continue;
         }
         let head = std::mem::take(&mut before);
+        // No key of the file: serde does not read it.
+        if head.serde().any(|word| word == "skip") {
+            continue;
+        }
         if let Some((name, _)) = without_visibility(line).split_once(": ") {
             found.push(Field {
                 key: head.rename().unwrap_or(name).to_owned(),
@@ -185,6 +189,9 @@ pub(crate) struct X {
     /// Two,
     /// or more.
     second: Option<Vec<u8>>,
+    /// No key.
+    #[serde(skip)]
+    third: u8,
 }
 ";
         let field = |key: &str, doc: &str, has_default| Field {

@@ -103,6 +103,7 @@ pub fn hello(epoch: u64) -> Say {
         agent_version: "0.0.0".to_owned(),
         boot_id: "boot".to_owned(),
         wall_micros: crate::house::now().as_micros(),
+        running_config: 0,
     })
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use firstlook_journal::{Entry, Journal, JournalConfig, Shed};
-use firstlook_model::{LinesQuestion, Record};
+use firstlook_model::{ConfigReport, LinesQuestion, Record, WantedConfig};
 use firstlook_uplink::{
     Identity, LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest, Uplink,
 };
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::house::House;
@@ -37,6 +37,12 @@ impl RequestHandler for Unwilling {
         let (sender, receiver) = mpsc::channel(1);
         let _ = sender.try_send(LinesEvent::Failed("a puppet keeps no lines".to_owned()));
         receiver
+    }
+
+    fn configure(&self, _: WantedConfig) {}
+
+    fn reports(&self) -> watch::Receiver<Option<ConfigReport>> {
+        watch::channel(None).1
     }
 }
 

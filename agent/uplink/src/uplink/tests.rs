@@ -1,6 +1,8 @@
 //! Sessions against a collector that the test plays itself, over a pipe in memory and paused time.
 
 mod collector;
+mod configs;
+mod handler;
 mod lines;
 
 use std::collections::BTreeMap;
@@ -12,29 +14,13 @@ use proptest::prelude::*;
 use tokio::time::timeout;
 
 use self::collector::{Collector, Visit, link};
+use self::handler::Handler;
 use super::*;
 use crate::requests::{LinesEvent, SnapshotEvent, SnapshotRequest};
 use firstlook_model::LinesQuestion;
 
 /// Paused time that a test waits for something to be said.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Gives each request the receiver that was put in, once.
-struct Handler(std::sync::Mutex<Option<mpsc::Receiver<SnapshotEvent>>>);
-
-impl RequestHandler for Handler {
-    fn take_snapshot(&self, _: SnapshotRequest) -> mpsc::Receiver<SnapshotEvent> {
-        self.0
-            .lock()
-            .unwrap()
-            .take()
-            .expect("one snapshot is asked for")
-    }
-
-    fn read_lines(&self, asked: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
-        lines::answer(asked)
-    }
-}
 
 struct Agent {
     uplink: Uplink,
@@ -63,7 +49,7 @@ fn agent() -> Agent {
         "0",
         journal.clone(),
         Arc::clone(&appended),
-        Arc::new(Handler(std::sync::Mutex::new(Some(events)))),
+        Arc::new(Handler::with(events)),
     );
     Agent {
         uplink,

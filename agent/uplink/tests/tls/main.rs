@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstlook_journal::{Entry, Journal, JournalConfig, Shed};
-use firstlook_model::{HostId, LinesQuestion, RecordClass};
+use firstlook_model::{ConfigReport, HostId, LinesQuestion, RecordClass, WantedConfig};
 use firstlook_uplink::{
     Identity, JoinError, JoinRequest, LinesEvent, RequestHandler, SnapshotEvent, SnapshotRequest,
     Uplink, join,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use collector::{Authority, Collector, Kept, SECRET};
@@ -29,6 +29,12 @@ impl RequestHandler for NoSnapshots {
 
     fn read_lines(&self, _: LinesQuestion) -> mpsc::Receiver<LinesEvent> {
         mpsc::channel(1).1
+    }
+
+    fn configure(&self, _: WantedConfig) {}
+
+    fn reports(&self) -> watch::Receiver<Option<ConfigReport>> {
+        watch::channel(None).1
     }
 }
 

@@ -17,6 +17,7 @@ mod names;
 mod path;
 mod probes;
 mod received;
+mod remote;
 mod restarts;
 mod revocation;
 mod session;

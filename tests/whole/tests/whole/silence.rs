@@ -10,7 +10,7 @@ use firstlook_enrol::{Authority, ListenerCounters, ListenerLimits, incoming, ser
 use firstlook_ingest::{
     AgentService, Incoming, IngestCounters, Ledger, LedgerError, SessionLimits, Sessions,
 };
-use firstlook_model::{Epoch, HostId, Sequence, Timestamp};
+use firstlook_model::{ConfigReport, Epoch, HostId, Sequence, Timestamp, WantedConfig};
 use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_whole::house::now;
 use firstlook_whole::line::hello;
@@ -51,6 +51,14 @@ impl Ledger for Sink {
     }
 
     fn contact(&self, _: &HostId, _: Timestamp, _: Option<Timestamp>) {}
+
+    fn wanted(&self, _: &HostId) -> Result<Option<WantedConfig>, LedgerError> {
+        Ok(None)
+    }
+
+    fn configured(&self, _: &HostId, _: ConfigReport, _: Timestamp) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }
 
 /// The door for agents, impatient.

@@ -149,6 +149,29 @@ impl Visit {
         .await;
     }
 
+    pub(super) async fn configure(&self, version: u64, text: &str) {
+        self.say(Hear::Configure(wire::Configure {
+            version,
+            text: text.to_owned(),
+        }))
+        .await;
+    }
+
+    pub(super) async fn configured(&mut self) -> wire::Configured {
+        loop {
+            if let Some(Say::Configured(said)) = self.next().await.kind {
+                return said;
+            }
+        }
+    }
+
+    pub(super) async fn say_nothing_known(&self) {
+        let _ = self
+            .answers
+            .send(Ok(wire::CollectorMessage { kind: None }))
+            .await;
+    }
+
     pub(super) async fn slow(&self, wait_ms: u32) {
         self.say(Hear::Slow(wire::Slow { wait_ms })).await;
     }
