@@ -136,6 +136,10 @@ pub mod names {
     pub const SWAP_TOTAL: &str = "memory.swap_total_bytes";
     /// (host) swap free.
     pub const SWAP_FREE: &str = "memory.swap_free_bytes";
+    /// (host) errors of memory that its code corrected, as EDAC counts them.
+    pub const MEMORY_CORRECTED_ERRORS: &str = "memory.corrected_errors_total";
+    /// (host) errors of memory that nothing could correct.
+    pub const MEMORY_UNCORRECTED_ERRORS: &str = "memory.uncorrected_errors_total";
     /// (host) OOM kills.
     pub const OOM_KILLS: &str = "vmstat.oom_kills_total";
     /// (host) pages swapped in.
@@ -262,6 +266,10 @@ pub mod names {
     pub const FILESYSTEM_ERRORS: &str = "filesystem.errors_total";
     /// (filesystem) devices that a btrfs should have and has not.
     pub const FILESYSTEM_DEVICES_MISSING: &str = "filesystem.devices_missing";
+    /// (filesystem) requests to its server sent again.
+    pub const FILESYSTEM_RPC_RETRANSMITS: &str = "filesystem.rpc_retransmits_total";
+    /// (filesystem) requests to its server that waited out the longest time.
+    pub const FILESYSTEM_RPC_TIMEOUTS: &str = "filesystem.rpc_timeouts_total";
     /// (disk) reads completed.
     pub const DISK_READS: &str = "disk.reads_total";
     /// (disk) bytes read.
@@ -330,6 +338,12 @@ pub mod names {
     pub const INTERFACE_SPEED: &str = "interface.speed_bytes";
     /// (interface) 1 where both ways can be used at once.
     pub const INTERFACE_FULL_DUPLEX: &str = "interface.full_duplex";
+    /// (interface) longest packet that it sends whole.
+    pub const INTERFACE_MTU: &str = "interface.mtu_bytes";
+    /// (interface) interfaces that a bond is made of.
+    pub const BOND_MEMBERS: &str = "bond.members";
+    /// (interface) those of them whose link works, as the bond sees it.
+    pub const BOND_MEMBERS_UP: &str = "bond.members_up";
     /// (service) CPU time of its processes or cgroup.
     pub const SERVICE_CPU: &str = "service.cpu_seconds_total";
     /// (service) resident memory.

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod arrays;
+mod bonds;
 mod ceilings;
 mod cgroups;
 mod clock;
@@ -16,6 +17,7 @@ mod cpu;
 mod damage;
 mod descriptors;
 mod disk;
+mod edac;
 mod family;
 mod filesystem;
 mod inventory;
@@ -27,6 +29,7 @@ mod neighbours;
 mod netlink;
 mod netstat;
 mod network;
+mod nfs;
 mod numbered;
 mod open_files;
 mod own;

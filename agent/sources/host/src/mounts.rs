@@ -75,7 +75,7 @@ fn has_option(options: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Undoes the kernel's octal escapes: `\040` for a blank.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, tail)) = rest.split_first() {

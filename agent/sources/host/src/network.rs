@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, lines, number, value};
 
-pub(crate) static SIGNALS: [&str; 17] = [
+pub(crate) static SIGNALS: [&str; 18] = [
     names::INTERFACE_RX_BYTES,
     names::INTERFACE_RX_PACKETS,
     names::INTERFACE_RX_ERRORS,
@@ -32,6 +32,7 @@ pub(crate) static SIGNALS: [&str; 17] = [
     names::INTERFACE_CARRIER_CHANGES,
     names::INTERFACE_SPEED,
     names::INTERFACE_FULL_DUPLEX,
+    names::INTERFACE_MTU,
 ];
 /// Where the state is among the signals, and where what is read of the link begins.
 const UP: usize = 12;
@@ -62,8 +63,8 @@ fn parse_state(bytes: &[u8]) -> f64 {
     }
 }
 
-/// Packets missed, changes of the carrier, speed and duplex of a link, where its driver says.
-fn link(folder: &Path, scratch: &mut Vec<u8>) -> [f64; 4] {
+/// Packets missed, changes of the carrier, speed and duplex of a link, where its driver says, and its longest packet.
+fn link(folder: &Path, scratch: &mut Vec<u8>) -> [f64; 5] {
     let mut read = |file: &str, parse: fn(&[u8]) -> f64| {
         let bytes = read_once(&folder.join(file), scratch);
         bytes.map_or(f64::NAN, parse)
@@ -73,6 +74,7 @@ fn link(folder: &Path, scratch: &mut Vec<u8>) -> [f64; 4] {
         read("carrier_changes", plain),
         read("speed", parse_speed),
         read("duplex", parse_duplex),
+        read("mtu", plain),
     ]
 }
 
@@ -102,7 +104,7 @@ pub(crate) struct Network {
     states: HashMap<Box<str>, KeptFile>,
     class: PathBuf,
     open: Descriptors,
-    family: Family<17>,
+    family: Family<18>,
     limit: usize,
     /// Holds the counters while `operstate` is read into the shared buffer.
     found: Vec<(Box<str>, [u64; 12])>,
@@ -144,7 +146,7 @@ impl Network {
             if up == 0.0 && counters[1] == 0 && counters[5] == 0 {
                 continue;
             }
-            let mut values = [f64::NAN; 17];
+            let mut values = [f64::NAN; 18];
             for (value, counter) in values.iter_mut().zip(counters) {
                 *value = *counter as f64;
             }
@@ -236,15 +238,16 @@ mod tests {
         write("carrier_changes", "3\n");
         write("speed", "1000\n");
         write("duplex", "half\n");
+        write("mtu", "1500\n");
         let mut scratch = Vec::new();
         let seen = link(folder.path(), &mut scratch);
-        assert_eq!(seen, [7.0, 3.0, 125e6, 0.0]);
+        assert_eq!(seen, [7.0, 3.0, 125e6, 0.0, 1_500.0]);
 
         // As a virtual machine's card has it, and older kernels.
         write("duplex", "unknown\n");
         for speed in ["-1\n", "4294967295\n", "0\n"] {
             write("speed", speed);
-            let [missed, _, speed, duplex] = link(folder.path(), &mut scratch);
+            let [missed, _, speed, duplex, _] = link(folder.path(), &mut scratch);
             assert!(speed.is_nan() && duplex.is_nan() && missed == 7.0);
         }
         assert!(

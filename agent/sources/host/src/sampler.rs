@@ -11,11 +11,13 @@ use firstlook_model::{
 
 use crate::addresses;
 use crate::arrays::Arrays;
+use crate::bonds::Bonds;
 use crate::ceilings::Ceilings;
 use crate::clock::Clock;
 use crate::cpu::Cpu;
 use crate::damage::Damage;
 use crate::disk::Disks;
+use crate::edac::Edac;
 use crate::family::Group;
 use crate::filesystem::{Filesystems, ask_kernel};
 use crate::inventory::{self, Facts, Users};
@@ -26,6 +28,7 @@ use crate::neighbours::Neighbours;
 use crate::netlink::Netlink;
 use crate::netstat::Netstat;
 use crate::network::Network;
+use crate::nfs::Nfs;
 use crate::own::{LeftOut, Own};
 use crate::packets::Packets;
 use crate::pressure::Pressure;
@@ -64,6 +67,7 @@ pub struct HostSampler {
     ceilings: Ceilings,
     clock: Clock,
     memory: Memory,
+    edac: Edac,
     pressure: Pressure,
     vmstat: Vmstat,
     netstat: Netstat,
@@ -71,11 +75,13 @@ pub struct HostSampler {
     packets: Packets,
     neighbours: Neighbours,
     network: Network,
+    bonds: Bonds,
     disks: Disks,
     arrays: Arrays,
     mounts: Mounts,
     damage: Damage,
     filesystems: Filesystems,
+    nfs: Nfs,
     processes: Processes,
     process_count: Group<1>,
     services: Services,
@@ -111,6 +117,7 @@ impl HostSampler {
             ceilings: Ceilings::new(machine(), &roots, &open),
             clock: Clock::new(&machine(), &roots),
             memory: Memory::new(machine(), &roots, &open),
+            edac: Edac::new(machine(), &roots),
             pressure: Pressure::new(machine(), &roots, &open),
             vmstat: Vmstat::new(machine(), &roots, &open),
             netstat: Netstat::new(&machine(), &roots, &open),
@@ -118,10 +125,12 @@ impl HostSampler {
             packets: Packets::new(machine(), &roots, &open),
             neighbours: Neighbours::new(machine(), &roots),
             network: Network::new(host.clone(), &roots, &open, &limits),
+            bonds: Bonds::new(host.clone(), &roots, &limits),
             disks: Disks::new(host.clone(), &roots, &open, &limits),
             arrays: Arrays::new(&host, &roots, &open, &limits),
             damage: Damage::new(host.clone(), &roots, &limits),
             mounts: Mounts::new(&roots, &open, limits.filesystems),
+            nfs: Nfs::new(host.clone(), &roots, &limits),
             filesystems: Filesystems::new(host.clone(), ask_kernel(foreign_root(&roots)), &limits),
             processes: Processes::new(&roots, &open, limits.processes),
             process_count: Group::new(machine(), &COUNT),
@@ -159,6 +168,7 @@ impl HostSampler {
         self.ceilings.sample(registry, scratch);
         self.clock.sample(registry);
         self.memory.sample(registry, scratch);
+        self.edac.sample(registry, scratch);
         self.pressure.sample(registry, scratch);
         self.vmstat.sample(registry, scratch);
         self.netstat.sample(registry, scratch);
@@ -166,10 +176,12 @@ impl HostSampler {
         self.packets.sample(registry, scratch);
         self.neighbours.sample(registry, scratch, &mut self.route);
         self.network.sample(registry, scratch);
+        self.bonds.sample(registry, scratch);
         self.disks.sample(registry, scratch, &self.mounts);
         self.arrays.sample(registry, scratch);
         self.filesystems.sample(registry, &self.mounts);
         self.damage.sample(registry, scratch, &self.mounts);
+        self.nfs.sample(registry, scratch, &self.mounts);
 
         self.services.begin(monotonic);
         let count = self.processes.sample(&mut self.services, scratch);
@@ -205,6 +217,8 @@ impl HostSampler {
     fn expire(&mut self) {
         let (registry, limits) = (&mut self.registry, &self.limits);
         self.network.expire(registry, limits);
+        self.bonds.expire(registry, limits);
+        self.nfs.expire(registry, limits);
         self.disks.expire(registry, limits);
         self.filesystems.expire(registry, limits);
         self.arrays.expire(registry, limits);
@@ -215,6 +229,8 @@ impl HostSampler {
     fn left_out(&self) -> LeftOut {
         let (sockets, edges) = self.sockets.beyond();
         let refused = self.network.refused()
+            + self.bonds.refused()
+            + self.nfs.refused()
             + self.disks.refused()
             + self.filesystems.refused()
             + self.arrays.refused()
@@ -284,6 +300,7 @@ impl HostSampler {
             .chain(self.filesystems.blind())
             .chain(self.arrays.blind())
             .chain(self.damage.blind())
+            .chain(self.nfs.blind())
             .chain(self.processes.blind())
             .chain(self.sockets.blind())
             .chain(self.addresses.as_ref().err().cloned())

@@ -13,8 +13,8 @@ const fn fault(kind: &'static str, elsewhere: &'static str, missing: &'static st
 const EDGES: &str = "edges: round-trip time, retransmits, back-off, queues, connections by state";
 const LOGS: &str = "logs: templates of each service";
 const UNITS: &str = "units: state, result, exit code, restarts";
-const ONE_NAMESPACE: &str =
-    "of other network namespaces than the agent's, connections shorter than a dump's interval";
+const ONE_NAMESPACE: &str = "of other network namespaces than the agent's: connections shorter than a dump's interval, \
+    because a socket that hears of their end would keep the namespace alive; and what the kernel counts of TCP: not read yet";
 
 pub(super) static FAULTS: &[Fault] = &[
     fault(
@@ -37,8 +37,8 @@ pub(super) static FAULTS: &[Fault] = &[
     fault(
         "disk-failing",
         "logs: the kernel's I/O errors and resets",
-        "SMART needs CAP_SYS_RAWIO and ioctls without a safe call; names of LVM volumes are not told: their disks \
-         are dm-N; bonds and multipath are not judged",
+        "SMART needs CAP_SYS_RAWIO and ioctls without a safe call; disks of LVM are dm-N: the volume's name is the \
+         source of its mount; paths that multipath gave up: an ioctl without a safe call tells",
     ),
     fault("cpu-saturated", EDGES, ""),
     fault("cpu-throttled", "", ""),

@@ -5,7 +5,7 @@ use firstlook_model::signal::names as n;
 
 use super::{PRESSURE, plain};
 use crate::coverage::Gathered;
-use crate::{clock, neighbours, thermal};
+use crate::{clock, edac, neighbours, thermal};
 
 pub(super) static ROWS: &[Gathered] = &[
     plain(
@@ -97,6 +97,14 @@ pub(super) static ROWS: &[Gathered] = &[
         ],
         &["memory-exhausted", "oom-kill"],
     ),
+    plain(
+        Host,
+        "edac/mc of the devices in sysfs",
+        &edac::SIGNALS,
+        &["host-down"],
+    )
+    .every(edac::EVERY)
+    .needs("memory with ECC and a driver for its controller: virtual machines have none"),
     plain(Host, "/proc/vmstat", &[n::OOM_KILLS], &["oom-kill"]),
     plain(
         Host,

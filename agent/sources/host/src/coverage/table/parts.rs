@@ -5,7 +5,7 @@ use firstlook_model::signal::names as n;
 
 use super::{CGROUP, OWNERS, plain};
 use crate::coverage::Gathered;
-use crate::{arrays, damage, network, own, processes, services};
+use crate::{arrays, bonds, damage, network, nfs, own, processes, services};
 
 pub(super) static ROWS: &[Gathered] = &[
     plain(
@@ -52,6 +52,14 @@ pub(super) static ROWS: &[Gathered] = &[
     )
     .every(damage::EVERY)
     .needs("btrfs"),
+    plain(
+        Filesystem,
+        "/proc/1/mountstats",
+        &nfs::SIGNALS,
+        &["filesystem-hung"],
+    )
+    .every(nfs::EVERY)
+    .needs("NFS"),
     plain(
         Disk,
         "/proc/diskstats",
@@ -157,6 +165,21 @@ pub(super) static ROWS: &[Gathered] = &[
     )
     .every(network::LINK_EVERY)
     .needs("a driver that knows: virtual cards do not"),
+    plain(
+        Interface,
+        "mtu in sysfs",
+        &[n::INTERFACE_MTU],
+        &["mtu-hole"],
+    )
+    .every(network::LINK_EVERY),
+    plain(
+        Interface,
+        "bonding in sysfs",
+        &bonds::SIGNALS,
+        &["link-down", "bandwidth-saturated"],
+    )
+    .every(bonds::EVERY)
+    .needs("bonds"),
     plain(
         Service,
         "cpu.stat or cpuacct of its cgroup, else /proc/PID/stat",
