@@ -162,9 +162,74 @@ pub(crate) fn read_lines<'b>(
     Ok((&scratch[..whole], true))
 }
 
+/// Bytes of a long file that are held at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Hands over whole lines of a long file, piece by piece, of at most `limit` bytes together; whether there were more.
+/// Of a line longer than a piece only its end may be handed over.
+pub(crate) fn each_piece(
+    path: &Path,
+    limit: usize,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<bool> {
+    let mut file = File::open(path)?.take(limit as u64 + 1);
+    let mut piece = vec![0; PIECE_BYTES];
+    let (mut filled, mut all) = (0, 0);
+    loop {
+        let read = match file.read(&mut piece[filled..]) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        (filled, all) = (filled + read, all + read);
+        if read == 0 {
+            // The last line may lack its end, unless it was cut off.
+            let more = all > limit;
+            if !more {
+                take(&piece[..filled]);
+            }
+            return Ok(more);
+        }
+        let whole = piece[..filled].iter().rposition(|b| *b == b'\n');
+        if let Some(end) = whole.map(|at| at + 1) {
+            take(&piece[..end]);
+            piece.copy_within(end..filled, 0);
+            filled -= end;
+        } else if filled == piece.len() {
+            filled = 0;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_file_is_handed_over_in_whole_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let all: Vec<String> = (0..20_000)
+            .map(|n| format!("{n} {}", "x".repeat(n % 50)))
+            .collect();
+        let text = all.join("\n");
+        std::fs::write(&path, &text).unwrap();
+        let read = |limit| {
+            let (mut seen, mut pieces) = (String::new(), 0);
+            let more = each_piece(&path, limit, |piece| {
+                seen.push_str(std::str::from_utf8(piece).unwrap());
+                pieces += 1;
+            });
+            (seen, pieces, more.unwrap())
+        };
+        let (seen, pieces, more) = read(text.len());
+        assert!(seen == text && pieces > 2 && !more);
+        let (seen, _, more) = read(100_000);
+        assert!(more && seen.ends_with('\n') && text.starts_with(&seen));
+        assert!(seen.len() > 100_000 - 100, "{}", seen.len());
+        std::fs::write(&path, [b'x'; 3 * PIECE_BYTES]).unwrap();
+        assert_eq!(read(usize::MAX - 1), (String::new(), 1, false));
+    }
 
     #[test]
     fn of_a_long_file_whole_lines_are_read() {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::message::{End, Socket};
-use crate::reader::read_lines;
+use crate::reader::each_piece;
 use crate::text::{fields, lines, number};
 
 /// What is read of the table: some 20,000 connections.
@@ -68,12 +68,9 @@ impl Nat {
         (self.cut, self.error) = (false, None);
         self.calls.clear();
         self.answers.clear();
-        let mut bytes = Vec::new();
-        match read_lines(&self.table, &mut bytes, LIMIT_BYTES) {
-            Ok((table, cut)) => {
-                self.cut = cut;
-                self.take(table, now);
-            }
+        let table = self.table.clone();
+        match each_piece(&table, LIMIT_BYTES, |piece| self.take(piece, now)) {
+            Ok(cut) => self.cut |= cut,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.error = Some(error.to_string()),
         }
