@@ -12,7 +12,7 @@ use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventSink, EventsConfig};
 use firstlook_sources_host::HostConfig;
 use firstlook_sources_probes::{Board, Served, Units};
-use firstlook_sources_receivers::{Owner, Shelves};
+use firstlook_sources_receivers::{Shelves, Surroundings};
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -216,17 +216,19 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let run = firstlook_sources_probes::served(served, stop.clone());
     supervisor.spawn("certificates", run);
 
-    let (scrapes, statsd) = (config.scrapes.clone(), config.statsd.clone());
-    let about = host_id.clone();
-    let owner: Owner = Arc::new(move |address| listeners.owner(address));
+    let receivers = config.receivers();
+    let named = listeners.clone();
+    let around = Surroundings {
+        host: host_id.clone(),
+        owner: Arc::new(move |address| listeners.owner(address)),
+        named: Arc::new(move |name| named.named(name)),
+    };
     let scrapes_stop = stop.clone();
     supervisor.spawn("receivers", async move {
         while !scrapes_stop.is_cancelled() {
             let run = firstlook_sources_receivers::run(
-                scrapes.clone(),
-                statsd.clone(),
-                about.clone(),
-                Arc::clone(&owner),
+                receivers.clone(),
+                around.clone(),
                 received.clone(),
                 scrapes_stop.clone(),
             );

@@ -9,7 +9,7 @@ use firstlook_proto::settings::{self, Section};
 use firstlook_sources_events::TailedFiles;
 use firstlook_sources_host::HostRoots;
 use firstlook_sources_probes::{PORTS_LIMIT, Probe};
-use firstlook_sources_receivers::{Scrape, Statsd};
+use firstlook_sources_receivers::{Otlp, Receivers, Scrape, Statsd};
 use serde::Deserialize;
 
 use crate::strain::Budget;
@@ -49,6 +49,8 @@ pub struct Config {
     pub scrapes: Vec<Scrape>,
     /// Takes what programs send in StatsD's form (`docs/receivers.md`). Default: nothing is taken.
     pub statsd: Option<Statsd>,
+    /// Takes what programs send in OpenTelemetry's form (`docs/receivers.md`). Default: nothing is taken.
+    pub otlp: Option<Otlp>,
     /// Where the agent shows what it samples.
     pub metrics: MetricsSection,
     /// What the agent may cost before it gives up work (`docs/operations.md`).
@@ -227,6 +229,7 @@ impl Default for Config {
             certificates: CertificatesSection::default(),
             scrapes: Vec::new(),
             statsd: None,
+            otlp: None,
             metrics: MetricsSection::default(),
             budget: Budget::default(),
             journal: JournalSection::default(),
@@ -325,7 +328,7 @@ impl Config {
         );
         Redactor::new(&self.redact_rules()).context("redact")?;
         firstlook_sources_probes::check(&self.probes)?;
-        firstlook_sources_receivers::check(&self.scrapes, self.statsd.as_ref())?;
+        firstlook_sources_receivers::check(&self.receivers())?;
         if let Some(wrong) = self.budget.wrong() {
             anyhow::bail!(wrong);
         }
@@ -363,6 +366,15 @@ impl Config {
             sys: self.roots.sys.clone(),
             cgroup: self.roots.cgroup.clone(),
             pressure: self.roots.pressure.clone(),
+        }
+    }
+
+    /// What programs tell of themselves.
+    pub fn receivers(&self) -> Receivers {
+        Receivers {
+            scrapes: self.scrapes.clone(),
+            statsd: self.statsd.clone(),
+            otlp: self.otlp.clone(),
         }
     }
 
@@ -420,6 +432,7 @@ mod tests {
             ("[[probe]]\nname = \"front\"", "exactly one of"),
             ("[[scrape]]\nurl = \"https://a\"", "URL"),
             ("[statsd]\nseries_budget = 0", "series_budget"),
+            ("[otlp]\nlisten = \"127.0.0.1:4318\"", "listen"),
             ("[budget]\ncpu_percent = 0.0", "budget.cpu_percent"),
             ("[budget]\nmemory_mib = 7", "budget.memory_mib"),
             ("[metrics]\nlisten = \"127.0.0.1:0\"", "metrics.listen"),

@@ -207,13 +207,14 @@ mod tests {
             let text = format!("[[scrape]]\nurl = \"http://{listen}/metrics\"\ninterval_s = 1");
             let config: crate::config::Config = toml::from_str(&text).unwrap();
             let shelves = firstlook_sources_receivers::Shelves::default();
-            let owner: firstlook_sources_receivers::Owner = Arc::new(|_| None);
-            let host = HostId::new("h2").unwrap();
+            let around = firstlook_sources_receivers::Surroundings {
+                host: HostId::new("h2").unwrap(),
+                owner: Arc::new(|_| None),
+                named: Arc::new(|_| None),
+            };
             let run = firstlook_sources_receivers::run(
-                config.scrapes,
-                None,
-                host,
-                owner,
+                config.receivers(),
+                around,
                 shelves.clone(),
                 stop.clone(),
             );

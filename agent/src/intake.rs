@@ -131,6 +131,7 @@ impl Intake {
     fn take(&self, source: &'static str, mut observation: Observation) {
         match &mut observation {
             Observation::Inventory(inventory) => self.tell(inventory),
+            Observation::Units(units) => self.listeners.note_units(units),
             Observation::Frame(frame) => {
                 self.frames.beat();
                 if let Some(inventory) = self.told_anew(frame.time) {

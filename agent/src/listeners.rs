@@ -1,11 +1,15 @@
-//! Who listens at an address of this host, for those who receive from there.
+//! Who listens at an address of this host, and which services it has, for those who receive from them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use firstlook_model::{ComponentId, ComponentKind, Inventory, Listener};
+use firstlook_model::{ComponentId, ComponentKind, Inventory, Listener, UnitState};
 
-/// What the newest inventory says. Clones share it.
+/// Services that are remembered; a host has some hundreds.
+const SERVICES_LIMIT: usize = 4_096;
+
+/// What the newest inventory says, and what was told of units. Clones share it.
 #[derive(Clone, Default)]
 pub struct Listeners(Arc<Mutex<Known>>);
 
@@ -13,6 +17,19 @@ pub struct Listeners(Arc<Mutex<Known>>);
 struct Known {
     listeners: Vec<Listener>,
     addresses: Vec<IpAddr>,
+    /// By name.
+    services: BTreeMap<String, ComponentId>,
+}
+
+impl Known {
+    fn service(&mut self, component: &ComponentId) {
+        let name = component.name();
+        let room =
+            self.services.len() < SERVICES_LIMIT && component.kind() == ComponentKind::Service;
+        if room && !self.services.contains_key(name) {
+            self.services.insert(name.to_owned(), component.clone());
+        }
+    }
 }
 
 impl Listeners {
@@ -21,6 +38,22 @@ impl Listeners {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.listeners.clone_from(&inventory.listeners);
         known.addresses.clone_from(&inventory.addresses);
+        for listener in &inventory.listeners {
+            known.service(&listener.component);
+        }
+    }
+
+    /// Takes in which units there are.
+    pub fn note_units(&self, units: &[UnitState]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        units.iter().for_each(|unit| known.service(&unit.component));
+    }
+
+    /// The service that goes by this name, with or without `.service`.
+    pub fn named(&self, name: &str) -> Option<ComponentId> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = || known.services.get(&format!("{name}.service"));
+        known.services.get(name).or_else(whole).cloned()
     }
 
     /// The services that listen, and where.
@@ -58,7 +91,7 @@ fn is_service(listener: &Listener) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firstlook_model::Timestamp;
+    use firstlook_model::{ActiveState, Timestamp};
 
     #[test]
     fn an_address_of_this_host_has_the_service_that_is_bound_most_closely() {
@@ -107,5 +140,26 @@ mod tests {
             let found = listeners.owner(address.parse().unwrap());
             assert_eq!(found.as_ref().map(ComponentId::name), owner, "{address}");
         }
+        for name in ["one", "one.service"] {
+            let found = listeners.named(name).unwrap();
+            assert_eq!(found.name(), "one.service");
+        }
+        assert_eq!(listeners.named("two"), None);
+        let unit = UnitState {
+            component: "service:h1/two.service".parse().unwrap(),
+            time: Timestamp::default(),
+            active: ActiveState::Active,
+            sub: String::new(),
+            result: String::new(),
+            restarts: 0,
+            main_pid: 0,
+            exit_code: 0,
+            exit_status: 0,
+            since: None,
+            wanted: true,
+            invocation: String::new(),
+        };
+        listeners.note_units(&[unit]);
+        assert!(listeners.named("two").is_some());
     }
 }

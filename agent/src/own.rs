@@ -264,15 +264,13 @@ mod tests {
         let before = own.widen(frame(), 7);
         assert_eq!(before.values.len(), 3);
         let stop = tokio_util::sync::CancellationToken::new();
-        let owner: firstlook_sources_receivers::Owner = Arc::new(|_| None);
-        let run = firstlook_sources_receivers::run(
-            config.scrapes,
-            None,
+        let around = firstlook_sources_receivers::Surroundings {
             host,
-            owner,
-            received,
-            stop.clone(),
-        );
+            owner: Arc::new(|_| None),
+            named: Arc::new(|_| None),
+        };
+        let run =
+            firstlook_sources_receivers::run(config.receivers(), around, received, stop.clone());
         let seen = async {
             loop {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;

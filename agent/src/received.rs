@@ -11,6 +11,7 @@ use crate::listeners::Listeners;
 pub struct Received {
     scrapes: Vec<Endpoint>,
     statsd: Option<Port>,
+    otlp: Option<Otlp>,
     /// Where the agent shows what it samples.
     metrics: Option<String>,
 }
@@ -28,6 +29,14 @@ struct Endpoint {
 struct Port {
     listen: String,
     about: String,
+    series_budget: usize,
+}
+
+#[derive(Serialize)]
+struct Otlp {
+    http_listen: String,
+    /// Where nothing that is told names a service of this host.
+    otherwise_about: String,
     series_budget: usize,
 }
 
@@ -51,9 +60,15 @@ impl Received {
             about: statsd.about(host).label(),
             series_budget: statsd.series_budget,
         });
+        let otlp = settings.otlp.as_ref().map(|otlp| Otlp {
+            http_listen: otlp.http_listen.to_string(),
+            otherwise_about: otlp.about(host).label(),
+            series_budget: otlp.series_budget,
+        });
         Self {
             scrapes: scrapes.collect(),
             statsd,
+            otlp,
             metrics: settings.metrics.listen.map(|listen| listen.to_string()),
         }
     }
@@ -79,11 +94,22 @@ impl Received {
             } = port;
             format!("statsd udp {listen}, at most {series_budget} series, about {about}")
         };
+        let otlp = |otlp: &Otlp| {
+            let Otlp {
+                http_listen,
+                otherwise_about,
+                series_budget,
+            } = otlp;
+            format!(
+                "otlp http {http_listen}, at most {series_budget} series, else about {otherwise_about}"
+            )
+        };
         let metrics = |listen: &String| format!("metrics shown at http://{listen}/metrics");
         let scrapes = self.scrapes.iter().map(scrape);
         let statsd = self.statsd.iter().map(statsd);
         scrapes
             .chain(statsd)
+            .chain(self.otlp.iter().map(otlp))
             .chain(self.metrics.iter().map(metrics))
             .collect()
     }

@@ -90,8 +90,15 @@ const ONLY_FOR: &[(&str, &[&str])] = &[
         ],
     ),
     ("rcgen", &["firstlook-enrol", "firstlook-uplink"]),
-    // Forwarding speaks protocols of others, none of our wire.
-    ("prost", &["firstlook-forward", "firstlook-proto"]),
+    // Forwarding and receivers speak protocols of others, none of our wire.
+    (
+        "prost",
+        &[
+            "firstlook-forward",
+            "firstlook-proto",
+            "firstlook-sources-receivers",
+        ],
+    ),
     (
         "tonic",
         &[

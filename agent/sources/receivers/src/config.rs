@@ -7,6 +7,7 @@ use firstlook_model::{ComponentId, ComponentKind, HostId};
 use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
+use crate::otlp::Otlp;
 use crate::statsd::Statsd;
 
 /// Most endpoints of one agent: each is a task.
@@ -67,13 +68,32 @@ pub enum Fault {
     /// A value of `[statsd]` outside its range.
     #[error("statsd: {0}")]
     Statsd(&'static str),
+    /// A value of `[otlp]` outside its range.
+    #[error("otlp: {0}")]
+    Otlp(&'static str),
+}
+
+/// All that is to be received.
+#[derive(Clone, Debug, Default)]
+pub struct Receivers {
+    /// `[[scrape]]`
+    pub scrapes: Vec<Scrape>,
+    /// `[statsd]`
+    pub statsd: Option<Statsd>,
+    /// `[otlp]`
+    pub otlp: Option<Otlp>,
 }
 
 /// Checks all that is to be received.
 ///
 /// # Errors
 /// The first fault found.
-pub fn check(scrapes: &[Scrape], statsd: Option<&Statsd>) -> Result<(), Fault> {
+pub fn check(receivers: &Receivers) -> Result<(), Fault> {
+    let Receivers {
+        scrapes,
+        statsd,
+        otlp,
+    } = receivers;
     if scrapes.len() > ENDPOINTS_LIMIT {
         return Err(Fault::TooMany(scrapes.len()));
     }
@@ -94,11 +114,24 @@ pub fn check(scrapes: &[Scrape], statsd: Option<&Statsd>) -> Result<(), Fault> {
             .or(no_port)
             .map_or(Ok(()), |w| Err(Fault::Statsd(w)))?;
     }
+    if let Some(otlp) = otlp {
+        let wrong = limits(otlp.series_budget, otlp.service.as_deref()).or(otlp.wrong());
+        wrong.map_or(Ok(()), |w| Err(Fault::Otlp(w)))?;
+    }
     let scraped: usize = scrapes.iter().map(|scrape| scrape.series_budget).sum();
-    match scraped + statsd.map_or(0, |statsd| statsd.series_budget) {
+    let statsd = statsd.as_ref().map_or(0, |statsd| statsd.series_budget);
+    let otlp = otlp.as_ref().map_or(0, |otlp| otlp.series_budget);
+    match scraped + statsd + otlp {
         0..=SERIES_BUDGET_LIMIT => Ok(()),
         over => Err(Fault::Budgets(over)),
     }
+}
+
+/// What is told is about on `host`, where a unit is named or none.
+pub(crate) fn about(service: Option<&str>, host: &HostId) -> ComponentId {
+    let service = service
+        .and_then(|name| ComponentId::on_host(ComponentKind::Service, host.clone(), name).ok());
+    service.unwrap_or_else(|| ComponentId::host(host.clone()))
 }
 
 impl Scrape {
@@ -146,18 +179,27 @@ mod tests {
         #[serde(default)]
         scrape: Vec<Scrape>,
         statsd: Option<Statsd>,
+        otlp: Option<Otlp>,
+    }
+
+    fn receivers(file: &File) -> Receivers {
+        Receivers {
+            scrapes: file.scrape.clone(),
+            statsd: file.statsd.clone(),
+            otlp: file.otlp.clone(),
+        }
     }
 
     fn with(line: &str) -> Result<(), Fault> {
         let text = format!("[[scrape]]\nurl = \"http://[::1]:1\"\n{line}");
         let file: File = toml::from_str(&text).unwrap();
-        check(&file.scrape, file.statsd.as_ref())
+        check(&receivers(&file))
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(with("interval_s = 5\nservice = \"a.service\""), Ok(()));
-        assert_eq!(with("[statsd]"), Ok(()));
+        assert_eq!(with("[statsd]\n[otlp]"), Ok(()));
         for (line, named) in [
             ("interval_s = 0", "interval_s"),
             ("interval_s = 3601", "interval_s"),
@@ -178,12 +220,19 @@ mod tests {
             ("[statsd]\nseries_budget = 0", "statsd: series_budget"),
             ("[statsd]\nservice = \"\"", "statsd: service"),
             ("[statsd]\nlisten = \"127.0.0.1:0\"", "statsd: listen"),
+            ("[otlp]\nseries_budget = 2001", "otlp: series_budget"),
+            ("[otlp]\nservice = \"\"", "otlp: service"),
+            ("[otlp]\nhttp_listen = \"127.0.0.1:0\"", "otlp: http_listen"),
         ] {
             let error = with(line).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
         let one: Scrape = toml::from_str("url = \"http://[::1]:1\"").unwrap();
-        assert_eq!(check(&vec![one; 17], None), Err(Fault::TooMany(17)));
+        let many = Receivers {
+            scrapes: vec![one; 17],
+            ..Receivers::default()
+        };
+        assert_eq!(check(&many), Err(Fault::TooMany(17)));
         assert!(toml::from_str::<Scrape>("url = \"http://[::1]:1\"\nlabels = 1").is_err());
     }
 
@@ -193,7 +242,7 @@ mod tests {
         let (_, rest) = page.split_once("```toml\n").unwrap();
         let (example, _) = rest.split_once("```").unwrap();
         let file: File = toml::from_str(example).unwrap();
-        assert_eq!(check(&file.scrape, file.statsd.as_ref()), Ok(()));
+        assert_eq!(check(&receivers(&file)), Ok(()));
         assert_eq!(file.scrape[0].series_budget, series_budget());
         assert_eq!(file.scrape[0].interval_s, interval_s());
         let shown = Statsd {
@@ -201,5 +250,10 @@ mod tests {
             ..file.statsd.unwrap()
         };
         assert_eq!(shown, Statsd::default());
+        let shown = Otlp {
+            service: None,
+            ..file.otlp.unwrap()
+        };
+        assert_eq!(shown, Otlp::default());
     }
 }

@@ -7,13 +7,15 @@
 mod config;
 mod endpoint;
 mod exposition;
+mod otlp;
 mod run;
 mod scrape;
 mod shelf;
 mod statsd;
 
-pub use config::{ENDPOINTS_LIMIT, Fault, SERIES_BUDGET_LIMIT, Scrape, check};
+pub use config::{ENDPOINTS_LIMIT, Fault, Receivers, SERIES_BUDGET_LIMIT, Scrape, check};
 pub use endpoint::{Endpoint, NoEndpoint};
-pub use run::{Owner, ReceiverEnded, run};
+pub use otlp::Otlp;
+pub use run::{Named, Owner, ReceiverEnded, Surroundings, run};
 pub use shelf::{Columns, Shelves};
 pub use statsd::Statsd;

@@ -10,13 +10,28 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Scrape;
+use crate::config::{Receivers, Scrape};
+use crate::otlp::{self, Places};
 use crate::scrape::{OWN_SERIES, scrape};
 use crate::shelf::Shelves;
-use crate::statsd::{self, Statsd};
+use crate::statsd;
 
 /// Who listens at an address of this host; `None` where that is not known, or not on this host.
 pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
+
+/// The service of this host that goes by a name, as `shop` for `shop.service`; `None` where there is none.
+pub type Named = Arc<dyn Fn(&str) -> Option<ComponentId> + Send + Sync>;
+
+/// What is known of the host and its services.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The host itself.
+    pub host: HostId,
+    /// Who listens where.
+    pub owner: Owner,
+    /// Who goes by which name.
+    pub named: Named,
+}
 
 /// A receiver ended by itself, which is a fault of ours.
 #[derive(Debug, thiserror::Error)]
@@ -24,23 +39,22 @@ pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
 pub struct ReceiverEnded(#[from] tokio::task::JoinError);
 
 /// Receives until `stop`; with nothing to receive it only waits. Samples go onto `shelves`, which are
-/// cleared first, under who `owner` says listens there.
+/// cleared first, under the services that `around` names.
 ///
 /// # Errors
 /// When a receiver ended by itself. Starting again can help.
 pub async fn run(
-    scrapes: Vec<Scrape>,
-    statsd: Option<Statsd>,
-    host: HostId,
-    owner: Owner,
+    receivers: Receivers,
+    around: Surroundings,
     shelves: Shelves,
     stop: CancellationToken,
 ) -> Result<(), ReceiverEnded> {
     shelves.clear();
+    let Surroundings { host, owner, named } = around;
     let mut tasks = JoinSet::new();
-    for endpoint in scrapes {
-        let named = endpoint.named(&host);
-        let about = named.clone().unwrap_or(ComponentId::host(host.clone()));
+    for endpoint in receivers.scrapes {
+        let declared = endpoint.named(&host);
+        let about = declared.clone().unwrap_or(ComponentId::host(host.clone()));
         let place = shelves.add(about, endpoint.series_budget + OWN_SERIES);
         let (shelves, owner) = (shelves.clone(), Arc::clone(&owner));
         tasks.spawn(async move {
@@ -50,7 +64,7 @@ pub async fn run(
             loop {
                 tick.tick().await;
                 // A service that is down listens nowhere: its series stay its own until another takes its place.
-                let found = named.clone().or_else(|| owner(endpoint.url.address()));
+                let found = declared.clone().or_else(|| owner(endpoint.url.address()));
                 if let Some(component) = found {
                     shelves.attach(place, &component);
                 }
@@ -58,10 +72,22 @@ pub async fn run(
             }
         });
     }
-    if let Some(statsd) = statsd {
+    if let Some(statsd) = receivers.statsd {
         let room = statsd.series_budget + statsd::OWN_SERIES;
         let place = shelves.add(statsd.about(&host), room);
         tasks.spawn(statsd::receive(statsd, shelves.clone(), place));
+    }
+    if let Some(otlp) = receivers.otlp {
+        let about = otlp::About {
+            otherwise: otlp.about(&host),
+            named,
+        };
+        let places = Places {
+            told: shelves.add(about.otherwise.clone(), otlp.series_budget),
+            own: shelves.add(about.otherwise.clone(), otlp::OWN_SERIES),
+            shelves: shelves.clone(),
+        };
+        tasks.spawn(otlp::receive(otlp, about, places));
     }
     // Tasks have no end of their own; dropping the set ends them, and a scrape leaves nothing half done.
     tokio::select! {

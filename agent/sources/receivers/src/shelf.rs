@@ -28,7 +28,8 @@ struct Shelf {
     component: ComponentId,
     room: usize,
     entries: Vec<Entry>,
-    places: HashMap<String, usize>,
+    /// Where an entry stands, by what it is about and its name.
+    places: HashMap<ComponentId, HashMap<String, usize>>,
 }
 
 struct Entry {
@@ -96,19 +97,25 @@ impl Shelves {
     /// Puts samples into a place, all at once. Those known before have theirs; the others get what room is left, in their
     /// order. Returns how many got none.
     pub(crate) fn put(&self, place: usize, samples: Vec<Sample>) -> u64 {
+        let about = self.inner().shelves.get(place).map(|s| s.component.clone());
+        about.map_or(0, |about| self.put_about(place, &about, samples))
+    }
+
+    /// As [`Self::put`], about another component than that of the place; it shares the room.
+    pub(crate) fn put_about(&self, place: usize, about: &ComponentId, samples: Vec<Sample>) -> u64 {
         let mut inner = self.inner();
         let now = Instant::now();
         let Some(shelf) = inner.shelves.get_mut(place) else {
             return 0;
         };
         let mut others = samples;
-        others.retain(|sample| !shelf.update(sample, now));
+        others.retain(|sample| !shelf.update(about, sample, now));
         let changed = !others.is_empty() && {
             shelf.make_room(others.len(), now) | (shelf.entries.len() < shelf.room)
         };
         let over = others
             .into_iter()
-            .map(|sample| u64::from(!shelf.begin(sample, now)))
+            .map(|sample| u64::from(!shelf.begin(about, sample, now)))
             .sum();
         if changed {
             inner.series = None;
@@ -124,8 +131,8 @@ impl Shelves {
 
 impl Shelf {
     /// Whether the sample's series is known.
-    fn update(&mut self, sample: &Sample, now: Instant) -> bool {
-        let known = self.places.get(&sample.signal);
+    fn update(&mut self, about: &ComponentId, sample: &Sample, now: Instant) -> bool {
+        let known = self.places.get(about).and_then(|of| of.get(&sample.signal));
         let Some(entry) = known.and_then(|at| self.entries.get_mut(*at)) else {
             return false;
         };
@@ -141,26 +148,27 @@ impl Shelf {
         }
         self.entries
             .retain(|entry| now - entry.told < FORGOTTEN_AFTER);
-        let places = self.entries.iter().enumerate();
-        self.places = places
-            .map(|(at, entry)| (entry.series.signal.clone(), at))
-            .collect();
+        self.places.clear();
+        for (at, entry) in self.entries.iter().enumerate() {
+            let of = self.places.entry(entry.series.component.clone());
+            of.or_default().insert(entry.series.signal.clone(), at);
+        }
         self.entries.len() < before
     }
 
     /// Whether there was room for a series that was not known; told twice, it is by now.
-    fn begin(&mut self, sample: Sample, now: Instant) -> bool {
-        if self.update(&sample, now) {
+    fn begin(&mut self, about: &ComponentId, sample: Sample, now: Instant) -> bool {
+        if self.update(about, &sample, now) {
             return true;
         }
         if self.entries.len() >= self.room {
             return false;
         }
-        self.places
-            .insert(sample.signal.clone(), self.entries.len());
+        let of = self.places.entry(about.clone()).or_default();
+        of.insert(sample.signal.clone(), self.entries.len());
         self.entries.push(Entry {
             series: Series {
-                component: self.component.clone(),
+                component: about.clone(),
                 signal: sample.signal,
                 unit: sample.unit,
                 kind: sample.kind,
@@ -225,6 +233,23 @@ mod tests {
         let columns = shelves.take();
         assert_eq!(names(&columns), ["b", "c"]);
         assert_eq!(columns.values, [0.0, 1.0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn components_of_one_place_share_its_room() {
+        let shelves = Shelves::default();
+        let place = shelves.add(host(), 2);
+        let service: ComponentId = "service:h1/a.service".parse().unwrap();
+        assert_eq!(shelves.put_about(place, &service, samples(&["a"])), 0);
+        assert_eq!(shelves.put(place, samples(&["a", "b"])), 1);
+        let columns = shelves.take();
+        assert_eq!(names(&columns), ["a", "a"]);
+        assert_eq!(columns.series[0].component, service);
+        assert_eq!(columns.series[1].component, host());
+        tokio::time::advance(FORGOTTEN_AFTER).await;
+        assert_eq!(shelves.put(place, samples(&["b"])), 0);
+        assert_eq!(shelves.put_about(place, &service, samples(&["a"])), 0);
+        assert_eq!(names(&shelves.take()), ["b", "a"]);
     }
 
     #[tokio::test]

@@ -3,11 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use firstlook_model::{ComponentId, ComponentKind, HostId, SignalKind, Unit};
+use firstlook_model::{ComponentId, HostId, SignalKind, Unit};
 use serde::Deserialize;
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::config::about;
 use crate::exposition::Sample;
 use crate::shelf::Shelves;
 use sums::Sums;
@@ -60,11 +61,7 @@ struct Counts {
 impl Statsd {
     /// What the numbers are about on `host`.
     pub fn about(&self, host: &HostId) -> ComponentId {
-        let service = |name: &String| {
-            ComponentId::on_host(ComponentKind::Service, host.clone(), name.as_str()).ok()
-        };
-        let named = self.service.as_ref().and_then(service);
-        named.unwrap_or_else(|| ComponentId::host(host.clone()))
+        about(self.service.as_deref(), host)
     }
 }
 

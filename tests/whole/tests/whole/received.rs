@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, spawn};
 
 use firstlook_whole::{Host, House, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SHOP: &str = "service:h1/shop.service";
 /// Told for the number of orders by an endpoint that is to end.
@@ -126,6 +126,64 @@ fn what_a_program_sends_is_shown_under_its_service() {
     });
     let refused = values(&house, "statsd.refused_lines_total");
     assert_eq!(refused.last(), Some(&1.0));
+}
+
+/// What an agent answers to a message in JSON; none while nobody answers.
+fn told(address: SocketAddr, path: &str, message: &Value) -> Option<String> {
+    let mut peer = TcpStream::connect(address).ok()?;
+    let body = message.to_string();
+    let length = body.len();
+    let ask = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    peer.write_all(ask.as_bytes()).ok()?;
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[test]
+fn what_a_program_tells_in_opentelemetrys_form_is_shown_under_its_service() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    host.configure(&format!(
+        "[otlp]\nhttp_listen = \"{address}\"\nservice = \"shop.service\"\n"
+    ));
+    let orders = |number: u64, name: &str| {
+        let attribute = json!({"key": "order.kind", "value": {"stringValue": "new"}});
+        let point = json!({"asInt": number.to_string(), "startTimeUnixNano": "7", "attributes": [attribute]});
+        let sum = json!({"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [point]});
+        let metrics = json!([{"name": name, "unit": "1", "sum": sum}]);
+        json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})
+    };
+    let answer = until("a receiver", || {
+        told(address, "/v1/metrics", &orders(7, "shop.orders"))
+    });
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n{}"),
+        "{answer}"
+    );
+    let series = "shop.orders{kind=\"new\"}";
+    until("the first orders", || {
+        values(&house, series).contains(&7.0).then_some(())
+    });
+    told(address, "/v1/metrics", &orders(9, "shop.orders")).unwrap();
+    until("more orders", || {
+        values(&house, series).ends_with(&[9.0]).then_some(())
+    });
+    let answer = told(address, "/v1/metrics", &orders(9, "no name")).unwrap();
+    assert!(answer.contains("\"rejectedDataPoints\":\"1\""), "{answer}");
+    until("the refused point", || {
+        let refused = values(&house, "otlp.refused_total");
+        refused.ends_with(&[1.0]).then_some(())
+    });
+    assert_eq!(values(&house, "otlp.up").last(), Some(&1.0));
 }
 
 /// What an agent answers to `GET /metrics`; none while nobody answers.

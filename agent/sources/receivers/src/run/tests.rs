@@ -127,10 +127,15 @@ async fn series_are_those_of_who_listens_and_stay_so_while_nobody_does() {
     });
     let (shelves, stop) = (Shelves::default(), CancellationToken::new());
     let ran = run(
-        vec![toml::from_str(&text).unwrap()],
-        None,
-        HostId::new("h1").unwrap(),
-        owner,
+        Receivers {
+            scrapes: vec![toml::from_str(&text).unwrap()],
+            ..Receivers::default()
+        },
+        Surroundings {
+            host: HostId::new("h1").unwrap(),
+            owner,
+            named: Arc::new(|_| None),
+        },
         shelves.clone(),
         stop.clone(),
     );

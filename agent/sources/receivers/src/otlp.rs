@@ -1,0 +1,99 @@
+//! OTLP, OpenTelemetry's protocol, over HTTP and gRPC: metrics become series of whom they are about.
+//!
+//! ```text
+//! connection → request → body (limited, inflated) → weighed → read → converted → told once a second
+//! ```
+//! Answers are those of the OTLP specification: what was taken in part is said with how much was not, what can be sent
+//! again later is refused with a time, and what never can is refused without one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use firstlook_model::{ComponentId, HostId};
+use serde::Deserialize;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::about;
+use crate::shelf::Shelves;
+use desk::Desk;
+
+mod about;
+mod body;
+mod desk;
+mod message;
+mod metrics;
+mod replies;
+mod series;
+mod serve;
+mod totals;
+mod weigh;
+mod wire;
+
+pub(crate) use about::About;
+pub(crate) use desk::OWN_SERIES;
+
+/// How often what came is told: as often as there are frames of the host.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// `[otlp]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Otlp {
+    /// Address and port of OTLP over HTTP, in protobuf or JSON. Default `127.0.0.1:4318`. Whoever can send there can tell anything.
+    pub http_listen: SocketAddr,
+    /// Unit that the numbers are about, as `shop.service`, where nothing that is told names one of this host. Default: the host
+    /// itself.
+    pub service: Option<String>,
+    /// Most series kept: 1 to 2000, and 4000 with those of all endpoints and StatsD. Default 1000.
+    pub series_budget: usize,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            http_listen: (Ipv4Addr::LOCALHOST, 4318).into(),
+            service: None,
+            series_budget: 1_000,
+        }
+    }
+}
+
+impl Otlp {
+    /// What is told is about, on `host`, where nothing better is known.
+    pub fn about(&self, host: &HostId) -> ComponentId {
+        about(self.service.as_deref(), host)
+    }
+
+    pub(crate) fn wrong(&self) -> Option<&'static str> {
+        (self.http_listen.port() == 0).then_some("http_listen: a port is needed")
+    }
+}
+
+/// Where what is received goes.
+pub(crate) struct Places {
+    pub shelves: Shelves,
+    /// Of the series that are told.
+    pub told: usize,
+    /// Of those about the receiver itself.
+    pub own: usize,
+}
+
+/// Receives without end.
+pub(crate) async fn receive(otlp: Otlp, about: About, places: Places) {
+    let desk = Arc::new(Desk::new(otlp.series_budget, about));
+    let listening = serve::listen(otlp.http_listen, Arc::clone(&desk));
+    let mut tick = interval(TELL_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let telling = async {
+        loop {
+            tick.tick().await;
+            desk.tell(&places);
+        }
+    };
+    // Neither ends by itself.
+    tokio::join!(listening, telling);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+use super::message::{Form, Service};
+use super::replies::Refusal;
+use super::serve::respond;
+use super::wire::metrics::{
+    ExportMetrics, Gauge, Metric, NumberPoint, ResourceMetrics, ScopeMetrics,
+};
+use super::wire::{AnyValue, ExportResponse, KeyValue, Resource, Status};
+use super::*;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use proptest::prelude::*;
+use prost::Message;
+use std::io::Write;
+
+const PROTOBUF: &str = "application/x-protobuf";
+
+fn host() -> HostId {
+    HostId::new("h1").unwrap()
+}
+
+fn desk(series_budget: usize) -> Desk {
+    let service = |name: &str| about(Some(&format!("{name}.service")), &host());
+    Desk::new(
+        series_budget,
+        About {
+            otherwise: ComponentId::host(host()),
+            named: Arc::new(move |name| (name == "shop").then(|| service(name))),
+        },
+    )
+}
+
+fn places(desk: &Desk) -> Places {
+    let shelves = Shelves::default();
+    let about = ComponentId::host(host());
+    let places = Places {
+        told: shelves.add(about.clone(), 99),
+        own: shelves.add(about, OWN_SERIES),
+        shelves,
+    };
+    desk.tell(&places);
+    places
+}
+
+/// Of these parts, those that were told: `component signal value`.
+fn told(places: &Places) -> Vec<String> {
+    let columns = places.shelves.take();
+    let all = columns.series.iter().zip(&columns.values);
+    let told = all.filter(|(_, value)| !value.is_nan());
+    told.map(|(series, value)| format!("{} {} {value}", series.component, series.signal))
+        .collect()
+}
+
+fn levels(of: &str, names: &[&str]) -> ExportMetrics {
+    let service = KeyValue {
+        key: "service.name".to_owned(),
+        value: Some(AnyValue {
+            string_value: Some(of.to_owned()),
+            ..AnyValue::default()
+        }),
+    };
+    let metric = |name: &&str| Metric {
+        name: (*name).to_owned(),
+        gauge: Some(Gauge {
+            data_points: vec![NumberPoint {
+                as_int: Some(7),
+                ..NumberPoint::default()
+            }],
+        }),
+        ..Metric::default()
+    };
+    ExportMetrics {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource {
+                attributes: vec![service],
+            }),
+            scope_metrics: vec![ScopeMetrics {
+                scope: None,
+                metrics: names.iter().map(metric).collect(),
+            }],
+        }],
+    }
+}
+
+fn post(kind: &str, packing: Option<&str>, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::post("/v1/metrics").header("content-type", kind);
+    let request = match packing {
+        Some(packing) => request.header("content-encoding", packing),
+        None => request,
+    };
+    request.body(Full::from(body.into())).unwrap()
+}
+
+async fn answered(desk: &Desk, request: Request<Full<Bytes>>) -> (u16, http::HeaderMap, Bytes) {
+    let (parts, body) = respond(desk, request).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (parts.status.as_u16(), parts.headers, body)
+}
+
+#[tokio::test]
+async fn protobuf_plain_and_packed_and_json_are_told_under_their_service() {
+    let desk = desk(9);
+    let (status, headers, body) = answered(
+        &desk,
+        post(PROTOBUF, None, levels("shop", &["a"]).encode_to_vec()),
+    )
+    .await;
+    assert_eq!((status, &body[..]), (200, &b""[..]));
+    assert_eq!(headers["content-type"], PROTOBUF);
+    let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
+    packing
+        .write_all(&levels("nobody", &["b"]).encode_to_vec())
+        .unwrap();
+    let packed = packing.finish().unwrap();
+    assert_eq!(
+        answered(&desk, post(PROTOBUF, Some("gzip"), packed))
+            .await
+            .0,
+        200
+    );
+    let json = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+        "scopeMetrics":[{"scope":{"name":"x","version":"1"},"metrics":[{"name":"c","unit":"By","sum":{"aggregationTemporality":2,
+        "isMonotonic":true,"dataPoints":[{"attributes":[{"key":"k","value":{"intValue":"5"}}],"startTimeUnixNano":"1544712660000000000",
+        "timeUnixNano":1544712661000000000,"asInt":"9007199254740993"}]}},{"name":"d","gauge":{"dataPoints":[{"asDouble":"NaN"}]}}]}]}]}"#;
+    let (status, headers, body) =
+        answered(&desk, post("application/json; charset=utf-8", None, json)).await;
+    assert_eq!((status, &body[..]), (200, &b"{}"[..]));
+    assert_eq!(headers["content-type"], "application/json");
+    let places = places(&desk);
+    assert_eq!(
+        told(&places),
+        [
+            "host:h1 b 7",
+            "service:h1/shop.service a 7",
+            "service:h1/shop.service c{k=\"5\"} 9007199254740992",
+            "host:h1 otlp.up 0",
+            "host:h1 otlp.requests_total 3",
+            "host:h1 otlp.refused_requests_total 0",
+            "host:h1 otlp.points_total 4",
+            "host:h1 otlp.refused_total 0",
+            "host:h1 otlp.over_budget_total 0",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_taken_in_part_says_how_much_is_not() {
+    let desk = desk(1);
+    let message = levels("shop", &["a", "b", "no name"]);
+    let (status, _, body) = answered(&desk, post(PROTOBUF, None, message.encode_to_vec())).await;
+    let partial = ExportResponse::decode(body)
+        .unwrap()
+        .partial_success
+        .unwrap();
+    assert_eq!((status, partial.rejected), (200, 2));
+    assert!(partial.error_message.contains("refused"), "{partial:?}");
+    let json = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"z","gauge":{"dataPoints":[{"asInt":1}]}}]}]}]}"#;
+    let (_, _, body) = answered(&desk, post("application/json", None, json)).await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["partialSuccess"]["rejectedDataPoints"], "1");
+    assert!(told(&places(&desk)).contains(&"host:h1 otlp.over_budget_total 2".to_owned()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_is_refused_with_its_reason() {
+    let desk = desk(9);
+    let get = Request::get("/v1/metrics").body(Full::default()).unwrap();
+    let other = Request::post("/v2/metrics").body(Full::default()).unwrap();
+    let large = vec![0; body::MESSAGE_LIMIT_BYTES + 1];
+    let heavy = "{".repeat(1_000_000);
+    for (request, expected, code) in [
+        (get, 405, 12),
+        (other, 404, 12),
+        (post("text/plain", None, "x"), 415, 3),
+        (post(PROTOBUF, Some("br"), "x"), 415, 12),
+        (post(PROTOBUF, None, "x"), 400, 3),
+        (post(PROTOBUF, Some("gzip"), "x"), 400, 3),
+        (post(PROTOBUF, None, large), 413, 8),
+        (post("application/json", None, heavy), 413, 8),
+        (post("application/json", None, "{"), 400, 3),
+    ] {
+        let what = format!("{request:?}");
+        let (status, headers, body) = answered(&desk, request).await;
+        assert_eq!(status, expected, "{what}");
+        let told = match headers["content-type"].to_str().unwrap() {
+            PROTOBUF => i64::from(Status::decode(body).unwrap().code),
+            _ => serde_json::from_slice::<serde_json::Value>(&body).unwrap()["code"]
+                .as_i64()
+                .unwrap(),
+        };
+        assert_eq!(told, code, "{what}");
+        assert!(!headers.contains_key("retry-after"), "{what}");
+        assert_eq!(headers.get("allow").is_some(), expected == 405);
+    }
+    let counted = told(&places(&desk));
+    assert!(
+        counted.contains(&"host:h1 otlp.refused_requests_total 9".to_owned()),
+        "{counted:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_second_may_come_again() {
+    let desk = desk(9);
+    // Fields that nobody knows: a long text of field 15.
+    let mut text = vec![0; 4_000_000];
+    text.splice(..0, [15 << 3 | 2, 0x80, 0x92, 0xf4, 0x01]);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let (status, headers, _) = answered(&desk, post(PROTOBUF, None, text.clone())).await;
+        assert_eq!(headers.get("retry-after").is_some(), status == 429);
+        statuses.push(status);
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+    drop(places(&desk));
+    let (status, ..) = answered(&desk, post(PROTOBUF, None, text)).await;
+    assert_eq!(status, 200, "a second later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_its_turn_and_not_for_ever() {
+    let desk = desk(9);
+    let first = desk.place().await.unwrap();
+    let second = desk.place().await.unwrap();
+    let (status, headers, _) = answered(&desk, post(PROTOBUF, None, "")).await;
+    assert_eq!(status, 429);
+    assert_eq!(headers["retry-after"], "1");
+    drop((first, second));
+    assert_eq!(answered(&desk, post(PROTOBUF, None, "")).await.0, 200);
+}
+
+proptest! {
+    #[test]
+    fn hostile_messages_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        text in "[\\[\\]{}:,\"a-zA-Z0-9]{0,80}",
+    ) {
+        for (form, body) in [(Form::Protobuf, &bytes[..]), (Form::Json, text.as_bytes())] {
+            let _ = message::read(Service::Metrics, form, body);
+        }
+        let _: Option<Refusal> = None;
+    }
+}
