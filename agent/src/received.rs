@@ -35,6 +35,7 @@ struct Port {
 #[derive(Serialize)]
 struct Otlp {
     http_listen: String,
+    grpc_listen: String,
     /// Where nothing that is told names a service of this host.
     otherwise_about: String,
     series_budget: usize,
@@ -62,6 +63,7 @@ impl Received {
         });
         let otlp = settings.otlp.as_ref().map(|otlp| Otlp {
             http_listen: otlp.http_listen.to_string(),
+            grpc_listen: otlp.grpc_listen.to_string(),
             otherwise_about: otlp.about(host).label(),
             series_budget: otlp.series_budget,
         });
@@ -97,11 +99,12 @@ impl Received {
         let otlp = |otlp: &Otlp| {
             let Otlp {
                 http_listen,
+                grpc_listen,
                 otherwise_about,
                 series_budget,
             } = otlp;
             format!(
-                "otlp http {http_listen}, at most {series_budget} series, else about {otherwise_about}"
+                "otlp http {http_listen}, grpc {grpc_listen}, at most {series_budget} series, else about {otherwise_about}"
             )
         };
         let metrics = |listen: &String| format!("metrics shown at http://{listen}/metrics");

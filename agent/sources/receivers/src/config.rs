@@ -223,6 +223,8 @@ mod tests {
             ("[otlp]\nseries_budget = 2001", "otlp: series_budget"),
             ("[otlp]\nservice = \"\"", "otlp: service"),
             ("[otlp]\nhttp_listen = \"127.0.0.1:0\"", "otlp: http_listen"),
+            ("[otlp]\ngrpc_listen = \"127.0.0.1:0\"", "otlp: grpc_listen"),
+            ("[otlp]\ngrpc_listen = \"127.0.0.1:4318\"", "two ports"),
         ] {
             let error = with(line).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -7,6 +7,7 @@
 mod config;
 mod endpoint;
 mod exposition;
+mod measures;
 mod otlp;
 mod run;
 mod scrape;

@@ -1,4 +1,5 @@
-//! OTLP, OpenTelemetry's protocol, over HTTP and gRPC: metrics become series of whom they are about.
+//! OTLP, OpenTelemetry's protocol, over HTTP and gRPC: metrics become series of whom they are about, and spans its rates, errors
+//! and durations.
 //!
 //! ```text
 //! connection → request → body (limited, inflated) → weighed → read → converted → told once a second
@@ -17,15 +18,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::about;
 use crate::shelf::Shelves;
 use desk::Desk;
+use serve::Speaks;
 
 mod about;
 mod body;
 mod desk;
+mod grpc;
 mod message;
 mod metrics;
 mod replies;
 mod series;
 mod serve;
+mod spans;
 mod totals;
 mod weigh;
 mod wire;
@@ -42,6 +46,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub struct Otlp {
     /// Address and port of OTLP over HTTP, in protobuf or JSON. Default `127.0.0.1:4318`. Whoever can send there can tell anything.
     pub http_listen: SocketAddr,
+    /// Address and port of OTLP over gRPC, without TLS. Default `127.0.0.1:4317`. Whoever can send there can tell anything.
+    pub grpc_listen: SocketAddr,
     /// Unit that the numbers are about, as `shop.service`, where nothing that is told names one of this host. Default: the host
     /// itself.
     pub service: Option<String>,
@@ -53,6 +59,7 @@ impl Default for Otlp {
     fn default() -> Self {
         Self {
             http_listen: (Ipv4Addr::LOCALHOST, 4318).into(),
+            grpc_listen: (Ipv4Addr::LOCALHOST, 4317).into(),
             service: None,
             series_budget: 1_000,
         }
@@ -66,7 +73,14 @@ impl Otlp {
     }
 
     pub(crate) fn wrong(&self) -> Option<&'static str> {
-        (self.http_listen.port() == 0).then_some("http_listen: a port is needed")
+        match (self.http_listen.port(), self.grpc_listen.port()) {
+            (0, _) => Some("http_listen: a port is needed"),
+            (_, 0) => Some("grpc_listen: a port is needed"),
+            _ if self.http_listen == self.grpc_listen => {
+                Some("http_listen and grpc_listen: two ports are needed")
+            }
+            _ => None,
+        }
     }
 }
 
@@ -82,7 +96,8 @@ pub(crate) struct Places {
 /// Receives without end.
 pub(crate) async fn receive(otlp: Otlp, about: About, places: Places) {
     let desk = Arc::new(Desk::new(otlp.series_budget, about));
-    let listening = serve::listen(otlp.http_listen, Arc::clone(&desk));
+    let http = serve::listen(otlp.http_listen, Speaks::Http, Arc::clone(&desk));
+    let grpc = serve::listen(otlp.grpc_listen, Speaks::Grpc, Arc::clone(&desk));
     let mut tick = interval(TELL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = async {
@@ -91,8 +106,8 @@ pub(crate) async fn receive(otlp: Otlp, about: About, places: Places) {
             desk.tell(&places);
         }
     };
-    // Neither ends by itself.
-    tokio::join!(listening, telling);
+    // None ends by itself.
+    tokio::join!(http, grpc, telling);
 }
 
 #[cfg(test)]

@@ -147,13 +147,13 @@ fn told(address: SocketAddr, path: &str, message: &Value) -> Option<String> {
 fn what_a_program_tells_in_opentelemetrys_form_is_shown_under_its_service() {
     let house = House::open();
     let mut host = Host::join(&house, "h1");
-    // A port that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Ports that were free a moment ago.
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, grpc) = (free(), free());
+    let (address, calls) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
+    drop((http, grpc));
     host.configure(&format!(
-        "[otlp]\nhttp_listen = \"{address}\"\nservice = \"shop.service\"\n"
+        "[otlp]\nhttp_listen = \"{address}\"\ngrpc_listen = \"{calls}\"\nservice = \"shop.service\"\n"
     ));
     let orders = |number: u64, name: &str| {
         let attribute = json!({"key": "order.kind", "value": {"stringValue": "new"}});
@@ -184,6 +184,22 @@ fn what_a_program_tells_in_opentelemetrys_form_is_shown_under_its_service() {
         refused.ends_with(&[1.0]).then_some(())
     });
     assert_eq!(values(&house, "otlp.up").last(), Some(&1.0));
+    let span = |kind: u8, attributes: Value| {
+        json!({"kind": kind, "startTimeUnixNano": "5", "endTimeUnixNano": "250000005",
+            "status": {"code": 2}, "attributes": attributes})
+    };
+    let db = json!([{"key": "peer.service", "value": {"stringValue": "db"}}]);
+    let spans = json!([span(2, json!([])), span(3, db)]);
+    let spans = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    told(address, "/v1/traces", &spans).unwrap();
+    until("what is answered", || {
+        let errors = values(&house, "spans.errors_total");
+        errors.ends_with(&[1.0]).then_some(())
+    });
+    until("what is called", || {
+        let called = values(&house, "calls.seconds_mean{callee=\"db\"}");
+        called.contains(&0.25).then_some(())
+    });
 }
 
 /// What an agent answers to `GET /metrics`; none while nobody answers.

@@ -16,24 +16,24 @@ pub(super) const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 /// How long a body may take to come.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Reads a body to its end.
+/// Reads a body of at most so many bytes to its end.
 ///
 /// # Cancel safety
 /// A body that was dropped midway is lost, and with it its request.
-pub(super) async fn whole<B>(body: B) -> Result<Vec<u8>, Refusal>
+pub(super) async fn whole<B>(body: B, limit: usize) -> Result<Vec<u8>, Refusal>
 where
     B: Body + Unpin,
 {
-    timeout(DEADLINE, pieces(body))
+    timeout(DEADLINE, pieces(body, limit))
         .await
         .unwrap_or(Err(Refusal::Slow))
 }
 
-async fn pieces<B>(mut body: B) -> Result<Vec<u8>, Refusal>
+async fn pieces<B>(mut body: B, limit: usize) -> Result<Vec<u8>, Refusal>
 where
     B: Body + Unpin,
 {
-    if body.size_hint().lower() > MESSAGE_LIMIT_BYTES as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge);
     }
     let mut whole = Vec::new();
@@ -41,7 +41,7 @@ where
         let Ok(mut piece) = frame.map_err(|_| Refusal::Malformed)?.into_data() else {
             continue;
         };
-        if whole.len() + piece.remaining() > MESSAGE_LIMIT_BYTES {
+        if whole.len() + piece.remaining() > limit {
             return Err(Refusal::TooLarge);
         }
         while piece.has_remaining() {
@@ -87,15 +87,17 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_up_to_the_limit() {
         let body = |bytes: usize| Full::new(Bytes::from(vec![7; bytes]));
-        let read = whole(body(MESSAGE_LIMIT_BYTES)).await.unwrap();
+        let read = whole(body(MESSAGE_LIMIT_BYTES), MESSAGE_LIMIT_BYTES)
+            .await
+            .unwrap();
         assert_eq!(read.len(), MESSAGE_LIMIT_BYTES);
-        let over = whole(body(MESSAGE_LIMIT_BYTES + 1)).await;
+        let over = whole(body(MESSAGE_LIMIT_BYTES + 1), MESSAGE_LIMIT_BYTES).await;
         assert_eq!(over, Err(Refusal::TooLarge));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_not_waited_for() {
-        assert_eq!(whole(Never).await, Err(Refusal::Slow));
+        assert_eq!(whole(Never, MESSAGE_LIMIT_BYTES).await, Err(Refusal::Slow));
     }
 
     struct Never;

@@ -1,6 +1,6 @@
 //! Where messages are taken: one at a time is read, and so much a second.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,14 +13,18 @@ use super::about::About;
 use super::message::{self, Form, Message, Service};
 use super::metrics::Taking;
 use super::replies::{Refusal, Taken};
+use super::spans::{self, Spans};
 use super::totals::Totals;
 use super::wire::metrics::ExportMetrics;
+use super::wire::traces::ExportTraces;
 use crate::exposition::Sample;
 
 /// Series about the receiver itself, beside its budget.
-pub(crate) const OWN_SERIES: usize = 6;
+pub(crate) const OWN_SERIES: usize = 7;
 /// What is read between two tellings; more is refused, to be sent again.
 const READ_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+/// Ports that there are.
+const PORTS: usize = 2;
 /// Bodies that are held at once. With what one weighs as it is read, it is what the receiver may take of the agent's memory.
 const BODIES_AT_ONCE: usize = 2;
 /// How long a request waits for its turn.
@@ -32,11 +36,13 @@ pub(super) struct Desk {
     books: Mutex<Books>,
     bodies: Semaphore,
     reading: Semaphore,
-    up: AtomicBool,
+    /// Ports that can be reached.
+    ports: AtomicUsize,
 }
 
 struct Books {
     totals: Totals,
+    spans: Spans,
     counts: Counts,
     /// Bytes since the last telling.
     read: usize,
@@ -48,6 +54,7 @@ struct Counts {
     requests: u64,
     refused_requests: u64,
     points: u64,
+    spans: u64,
     refused: u64,
     no_room: u64,
 }
@@ -59,18 +66,27 @@ impl Desk {
             about,
             books: Mutex::new(Books {
                 totals: Totals::new(series_budget),
+                spans: Spans::default(),
                 counts: Counts::default(),
                 read: 0,
             }),
             bodies: Semaphore::new(BODIES_AT_ONCE),
             reading: Semaphore::new(1),
-            up: AtomicBool::new(false),
+            ports: AtomicUsize::new(0),
         }
     }
 
-    /// Says whether it can be reached.
-    pub fn is_up(&self, up: bool) {
-        self.up.store(up, Ordering::Relaxed);
+    /// A port can be reached, for as long as this future is not dropped.
+    pub async fn reached_while<F: Future>(&self, open: F) -> F::Output {
+        struct Open<'a>(&'a AtomicUsize);
+        impl Drop for Open<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.ports.fetch_add(1, Ordering::Relaxed);
+        let _open = Open(&self.ports);
+        open.await
     }
 
     /// A place for a body, which it leaves when the permit is dropped.
@@ -97,6 +113,7 @@ impl Desk {
         }
         match message::read(service, form, body)? {
             Message::Metrics(metrics) => Ok(self.metrics(&metrics)),
+            Message::Traces(traces) => Ok(self.traces(&traces)),
         }
     }
 
@@ -129,14 +146,38 @@ impl Desk {
         }
     }
 
+    fn traces(&self, traces: &ExportTraces) -> Taken {
+        let mut books = self.books();
+        let mut taken = spans::Taken::default();
+        for resource in &traces.resource_spans {
+            let about = self.about.of(resource.resource.as_ref());
+            books.spans.resource(&about, resource, &mut taken);
+        }
+        books.counts.spans += taken.spans;
+        books.counts.refused += taken.refused;
+        books.counts.no_room += taken.no_room;
+        Taken {
+            rejected: taken.refused + taken.no_room,
+            says: match (taken.refused, taken.no_room) {
+                (0, 0) => "",
+                (0, _) => "there is no room for the spans of so many services",
+                _ => "spans that end before they begin are refused",
+            },
+        }
+    }
+
     /// Puts what came since the last call where it belongs.
     pub fn tell(&self, places: &Places) {
         let mut books = self.books();
+        let books = &mut *books;
         books.read = 0;
+        books.counts.no_room += books.spans.tell(&mut books.totals);
         for (about, samples) in books.totals.tell() {
             books.counts.no_room += places.shelves.put_about(places.told, &about, samples);
         }
-        let own = books.counts.samples(self.up.load(Ordering::Relaxed));
+        let own = books
+            .counts
+            .samples(self.ports.load(Ordering::Relaxed) == PORTS);
         places.shelves.put(places.own, own);
     }
 
@@ -162,6 +203,7 @@ impl Counts {
             own("requests_total", Counter, self.requests),
             own("refused_requests_total", Counter, self.refused_requests),
             own("points_total", Counter, self.points),
+            own("spans_total", Counter, self.spans),
             own("refused_total", Counter, self.refused),
             own("over_budget_total", Counter, self.no_room),
         ]

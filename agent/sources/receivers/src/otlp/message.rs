@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::weigh::{self, Shape};
 use super::wire::metrics::ExportMetrics;
+use super::wire::traces::ExportTraces;
 
 /// What a message may weigh in memory beside its texts: some ten thousand points.
 const WEIGHT_LIMIT_BYTES: usize = 12 * 1024 * 1024;
@@ -12,6 +13,7 @@ const WEIGHT_LIMIT_BYTES: usize = 12 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Metrics,
+    Traces,
 }
 
 /// How a message is written.
@@ -25,6 +27,7 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) enum Message {
     Metrics(ExportMetrics),
+    Traces(ExportTraces),
 }
 
 /// Why a message was not read.
@@ -38,6 +41,7 @@ pub(super) enum Unread {
 pub(super) fn read(service: Service, form: Form, body: &[u8]) -> Result<Message, Unread> {
     match service {
         Service::Metrics => message(weigh::METRICS, form, body).map(Message::Metrics),
+        Service::Traces => message(weigh::TRACES, form, body).map(Message::Traces),
     }
 }
 

@@ -75,10 +75,12 @@ impl Refusal {
     pub fn says(self) -> &'static str {
         match self {
             Self::Malformed => "the message cannot be read",
-            Self::TooLarge => "the message is too large: 4 MiB, and some thousand points, are read",
+            Self::TooLarge => {
+                "the message is too large: 4 MiB, and some ten thousand points, are read"
+            }
             Self::Busy => "too much at once",
             Self::Slow => "the message did not come in time",
-            Self::NoForm => "application/x-protobuf and application/json are read",
+            Self::NoForm => "protobuf is read, and JSON over HTTP",
             Self::NoPacking => "gzip is the only packing that is read",
             Self::NoMethod => "POST is the only method",
             Self::NoPath => "nothing is taken here",
@@ -133,6 +135,7 @@ pub(super) fn answer(taken: Taken) -> ExportResponse {
 fn success(service: Option<Service>, form: Form, taken: Taken) -> Vec<u8> {
     let rejected = match service {
         Some(Service::Metrics) | None => "rejectedDataPoints",
+        Some(Service::Traces) => "rejectedSpans",
     };
     match (form, taken == Taken::default()) {
         (Form::Protobuf, _) => answer(taken).encode_to_vec(),
@@ -152,6 +155,7 @@ fn failure(form: Form, refusal: Refusal) -> Vec<u8> {
         Form::Protobuf => Status {
             code,
             message: message.to_owned(),
+            details: Vec::new(),
         }
         .encode_to_vec(),
         Form::Json => json!({"code": code, "message": message})

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,16 +9,18 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::body::{inflate, whole};
+use super::body::{MESSAGE_LIMIT_BYTES, inflate, whole};
 use super::desk::Desk;
+use super::grpc;
 use super::message::{Form, Service};
 use super::replies::{Refusal, Taken, reply};
 
@@ -27,22 +28,27 @@ use super::replies::{Refusal, Taken, reply};
 const BIND_AGAIN: Duration = Duration::from_secs(10);
 /// Connections at once; others wait.
 const CONNECTIONS_LIMIT: usize = 64;
+/// Calls of one connection at once; others wait.
+const CALLS_AT_ONCE: u32 = 16;
 /// Bytes of a request's head. The least that the HTTP library takes.
-const HEAD_LIMIT_BYTES: usize = 8 * 1024;
+const HEAD_LIMIT_BYTES: u16 = 8 * 1024;
 /// A connection on which nothing was asked for so long is closed: senders come once a minute.
 const IDLE_LIMIT: Duration = Duration::from_secs(150);
 /// One that has just been made asks sooner.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 
+/// What is spoken at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http,
+    Grpc,
+}
+
 /// Answers at an address, without end.
-pub(super) async fn listen(address: SocketAddr, desk: Arc<Desk>) {
+pub(super) async fn listen(address: SocketAddr, speaks: Speaks, desk: Arc<Desk>) {
     loop {
-        desk.is_up(false);
         match TcpListener::bind(address).await {
-            Ok(listener) => {
-                desk.is_up(true);
-                accept(&listener, &desk).await;
-            }
+            Ok(listener) => desk.reached_while(accept(&listener, speaks, &desk)).await,
             Err(error) => {
                 tracing::error!(%error, %address, "otlp cannot be received there, will try again")
             }
@@ -52,7 +58,7 @@ pub(super) async fn listen(address: SocketAddr, desk: Arc<Desk>) {
 }
 
 /// Ends when the port fails. Connections end with it.
-async fn accept(listener: &TcpListener, desk: &Arc<Desk>) {
+pub(super) async fn accept(listener: &TcpListener, speaks: Speaks, desk: &Arc<Desk>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_LIMIT));
     let mut connections = JoinSet::new();
     loop {
@@ -61,7 +67,7 @@ async fn accept(listener: &TcpListener, desk: &Arc<Desk>) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let answered = answer(stream, Arc::clone(desk));
+                let answered = answer(stream, speaks, Arc::clone(desk));
                 connections.spawn(async move {
                     let _place = place;
                     answered.await;
@@ -90,6 +96,14 @@ impl Patience {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + IDLE_LIMIT;
     }
 
+    /// Waits for an answer, and for the next request from then on.
+    async fn during<T>(&self, answer: impl Future<Output = T>) -> Result<T, Infallible> {
+        self.renew();
+        let answer = answer.await;
+        self.renew();
+        Ok(answer)
+    }
+
     /// Returns once nothing was asked for too long.
     async fn ended(&self) {
         while self.until() > Instant::now() {
@@ -98,26 +112,38 @@ impl Patience {
     }
 }
 
-async fn answer(stream: TcpStream, desk: Arc<Desk>) {
+async fn answer(stream: TcpStream, speaks: Speaks, desk: Arc<Desk>) {
     let patience = Patience(Arc::new(Mutex::new(Instant::now() + FIRST_WITHIN)));
-    let renewed = patience.clone();
-    let service = service_fn(move |request| {
-        let (desk, renewed) = (Arc::clone(&desk), renewed.clone());
-        async move {
-            renewed.renew();
-            let response = respond(&desk, request).await;
-            renewed.renew();
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let serving = hyper::server::conn::http1::Builder::new()
-        .max_buf_size(HEAD_LIMIT_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let serving = pin!(serving);
+    let (stream, asked) = (TokioIo::new(stream), patience.clone());
     // Dropped midway, a connection is closed, and what was asked on it is asked again elsewhere.
-    tokio::select! {
-        _ = serving => {}
-        () = patience.ended() => {}
+    match speaks {
+        Speaks::Http => {
+            let service = service_fn(move |request| {
+                let (desk, asked) = (Arc::clone(&desk), asked.clone());
+                async move { asked.during(respond(&desk, request)).await }
+            });
+            let serving = http1::Builder::new()
+                .max_buf_size(HEAD_LIMIT_BYTES.into())
+                .serve_connection(stream, service);
+            tokio::select! {
+                _ = serving => {}
+                () = patience.ended() => {}
+            }
+        }
+        Speaks::Grpc => {
+            let service = service_fn(move |request| {
+                let (desk, asked) = (Arc::clone(&desk), asked.clone());
+                async move { asked.during(grpc::respond(&desk, request)).await }
+            });
+            let serving = http2::Builder::new(TokioExecutor::new())
+                .max_concurrent_streams(CALLS_AT_ONCE)
+                .max_header_list_size(HEAD_LIMIT_BYTES.into())
+                .serve_connection(stream, service);
+            tokio::select! {
+                _ = serving => {}
+                () = patience.ended() => {}
+            }
+        }
     }
 }
 
@@ -128,6 +154,7 @@ where
 {
     let service = match request.uri().path() {
         "/v1/metrics" => Some(Service::Metrics),
+        "/v1/traces" => Some(Service::Traces),
         _ => None,
     };
     let form = form(request.headers());
@@ -152,7 +179,7 @@ where
     let form = form.ok_or(Refusal::NoForm)?;
     let packed = packed(request.headers())?;
     let _place = desk.place().await?;
-    let mut body = whole(request.into_body()).await?;
+    let mut body = whole(request.into_body(), MESSAGE_LIMIT_BYTES).await?;
     if packed {
         body = inflate(&body)?;
     }

@@ -1,5 +1,4 @@
 use super::message::{Form, Service};
-use super::replies::Refusal;
 use super::serve::respond;
 use super::wire::metrics::{
     ExportMetrics, Gauge, Metric, NumberPoint, ResourceMetrics, ScopeMetrics,
@@ -139,6 +138,7 @@ async fn protobuf_plain_and_packed_and_json_are_told_under_their_service() {
             "host:h1 otlp.requests_total 3",
             "host:h1 otlp.refused_requests_total 0",
             "host:h1 otlp.points_total 4",
+            "host:h1 otlp.spans_total 0",
             "host:h1 otlp.refused_total 0",
             "host:h1 otlp.over_budget_total 0",
         ]
@@ -231,6 +231,149 @@ async fn a_request_waits_for_its_turn_and_not_for_ever() {
     assert_eq!(answered(&desk, post(PROTOBUF, None, "")).await.0, 200);
 }
 
+/// A call of gRPC to a real port: status, trailers' status and message, and the answer.
+async fn called(
+    address: SocketAddr,
+    service: &str,
+    packed: bool,
+    message: &[u8],
+) -> (u16, String, Option<ExportResponse>) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let stream = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, stream)
+        .await
+        .unwrap();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let body = [&[u8::from(packed)][..], &length, message].concat();
+    let request = Request::post(format!(
+        "http://{address}/opentelemetry.proto.collector.{service}/Export"
+    ))
+    .header("content-type", "application/grpc")
+    .header("grpc-encoding", "gzip")
+    .header("te", "trailers")
+    .body(Full::new(Bytes::from(body)))
+    .unwrap();
+    let asked = async move {
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let answer = response.into_body().collect().await.unwrap();
+        let code = answer.trailers().unwrap()["grpc-status"].clone();
+        let bytes = answer.to_bytes();
+        let message = bytes.get(5..).map(|m| ExportResponse::decode(m).unwrap());
+        (status, code.to_str().unwrap().to_owned(), message)
+    };
+    tokio::select! {
+        answer = asked => answer,
+        _ = connection => panic!("the connection ended"),
+    }
+}
+
+#[tokio::test]
+async fn calls_of_grpc_are_taken_plain_and_packed_and_refused_with_their_code() {
+    let desk = Arc::new(desk(9));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let calls = async {
+        let metrics = "metrics.v1.MetricsService";
+        let message = levels("shop", &["a", "no name"]).encode_to_vec();
+        let (status, code, answer) = called(address, metrics, false, &message).await;
+        assert_eq!((status, code.as_str()), (200, "0"));
+        assert_eq!(answer.unwrap().partial_success.unwrap().rejected, 1);
+        let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
+        packing
+            .write_all(&levels("shop", &["b"]).encode_to_vec())
+            .unwrap();
+        let (_, code, answer) = called(address, metrics, true, &packing.finish().unwrap()).await;
+        assert_eq!(
+            (code.as_str(), answer),
+            ("0", Some(ExportResponse::default()))
+        );
+        let (_, code, answer) = called(address, metrics, false, b"x").await;
+        assert_eq!((code.as_str(), answer), ("3", None));
+        let (status, code, _) = called(address, "profiles.v1.ProfilesService", false, b"").await;
+        assert_eq!((status, code.as_str()), (200, "12"));
+        let (_, code, _) = called(
+            address,
+            metrics,
+            false,
+            &vec![0; body::MESSAGE_LIMIT_BYTES + 1],
+        )
+        .await;
+        assert_eq!(code, "8");
+    };
+    tokio::select! {
+        () = serve::accept(&listener, Speaks::Grpc, &desk) => panic!("the port failed"),
+        () = calls => {}
+    }
+    let told = told(&places(&desk));
+    for expected in [
+        "service:h1/shop.service a 7",
+        "service:h1/shop.service b 7",
+        "host:h1 otlp.requests_total 5",
+        "host:h1 otlp.refused_requests_total 3",
+    ] {
+        assert!(
+            told.contains(&expected.to_owned()),
+            "{expected} in {told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn spans_in_json_are_told_as_what_is_answered_and_called() {
+    let desk = desk(99);
+    let json = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+        "scopeSpans":[{"spans":[
+        {"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"GET /","kind":2,
+         "startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712660500000000","status":{"code":2,"message":"x"}},
+        {"name":"SELECT","kind":3,"startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712660250000000",
+         "attributes":[{"key":"server.address","value":{"stringValue":"db"}},{"key":"server.port","value":{"intValue":5432}}]},
+        {"name":"late","kind":2,"startTimeUnixNano":"2","endTimeUnixNano":"1"}]}]}]}"#;
+    let mut request = post("application/json", None, json);
+    *request.uri_mut() = "/v1/traces".parse().unwrap();
+    let (status, _, body) = answered(&desk, request).await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status, &body["partialSuccess"]["rejectedSpans"]),
+        (200, &"1".into())
+    );
+    let told = told(&places(&desk));
+    for expected in [
+        "service:h1/shop.service spans.requests_total 1",
+        "service:h1/shop.service spans.errors_total 1",
+        "service:h1/shop.service spans.seconds_p95 0.5",
+        "service:h1/shop.service calls.requests_total{callee=\"db:5432\"} 1",
+        "service:h1/shop.service calls.errors_total{callee=\"db:5432\"} 0",
+        "service:h1/shop.service calls.seconds_mean{callee=\"db:5432\"} 0.25",
+        "host:h1 otlp.spans_total 3",
+        "host:h1 otlp.refused_total 1",
+    ] {
+        assert!(
+            told.contains(&expected.to_owned()),
+            "{expected} in {told:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_is_asked_is_closed() {
+    use tokio::io::AsyncReadExt;
+    let desk = Arc::new(desk(9));
+    for speaks in [Speaks::Http, Speaks::Grpc] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut idle = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let mut bytes = Vec::new();
+        tokio::select! {
+            () = serve::accept(&listener, speaks, &desk) => panic!("the port failed"),
+            // Closed with or without a last word.
+            _ = idle.read_to_end(&mut bytes) => {}
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn hostile_messages_never_panic(
@@ -238,8 +381,9 @@ proptest! {
         text in "[\\[\\]{}:,\"a-zA-Z0-9]{0,80}",
     ) {
         for (form, body) in [(Form::Protobuf, &bytes[..]), (Form::Json, text.as_bytes())] {
-            let _ = message::read(Service::Metrics, form, body);
+            for service in [Service::Metrics, Service::Traces] {
+                let _ = message::read(service, form, body);
+            }
         }
-        let _: Option<Refusal> = None;
     }
 }

@@ -6,6 +6,7 @@ use super::wire::metrics::{
     HistogramPoint, Metric, NumberPoint, Quantile, ResourceMetrics, ScopeMetrics, Sum, Summary,
     SummaryPoint,
 };
+use super::wire::traces::{ExportTraces, ResourceSpans, ScopeSpans, Span, SpanStatus};
 use super::wire::{AnyValue, ArrayValue, KeyValue, KeyValueList, Resource, Scope};
 
 /// Deepest nesting that is looked into: more than the reader of protobuf reads.
@@ -98,8 +99,27 @@ shape!(
 );
 shape!(QUANTILE, Quantile, []);
 
-/// The request of metrics.
+shape!(
+    EXPORT_TRACES,
+    ExportTraces,
+    [(1, Message(&SPANS_OF_RESOURCE))]
+);
+shape!(
+    SPANS_OF_RESOURCE,
+    ResourceSpans,
+    [(1, Message(&RESOURCE)), (2, Message(&SPANS_OF_SCOPE))]
+);
+shape!(SPANS_OF_SCOPE, ScopeSpans, [(2, Message(&SPAN))]);
+shape!(
+    SPAN,
+    Span,
+    [(9, Message(&KEY_VALUE)), (15, Message(&SPAN_STATUS))]
+);
+shape!(SPAN_STATUS, SpanStatus, []);
+
+/// The requests.
 pub(super) static METRICS: &Shape = &EXPORT_METRICS;
+pub(super) static TRACES: &Shape = &EXPORT_TRACES;
 
 /// About how many bytes a protobuf message takes in memory beside its texts, counted up to the first that is over `limit`.
 /// What cannot be read ends the count: the reader will say so.
@@ -239,6 +259,7 @@ mod tests {
             size_of::<Metric>(),
             size_of::<ExponentialPoint>(),
             size_of::<HistogramPoint>(),
+            size_of::<Span>(),
             size_of::<KeyValue>(),
         ];
         assert!(largest.iter().all(|bytes| *bytes <= JSON_OBJECT_BYTES));
@@ -249,7 +270,9 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_end_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(protobuf(&bytes, METRICS, usize::MAX) < 400 * (bytes.len() + 1));
+            for shape in [METRICS, TRACES] {
+                prop_assert!(protobuf(&bytes, shape, usize::MAX) < 400 * (bytes.len() + 1));
+            }
         }
     }
 }

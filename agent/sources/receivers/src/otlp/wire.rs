@@ -11,6 +11,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 pub(super) mod metrics;
+pub(super) mod traces;
 
 /// What a resource, a point, a record or a span says of itself.
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
@@ -94,6 +95,31 @@ pub(super) struct Status {
     pub code: i32,
     #[prost(string, tag = "2")]
     pub message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub details: Vec<Detail>,
+}
+
+/// `google.protobuf.Any`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Detail {
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    pub retry_delay: Option<Delay>,
+}
+
+/// `google.protobuf.Duration`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Delay {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
 }
 
 /// Attributes, of which the first of a name counts.
