@@ -22,8 +22,8 @@ const HISTORY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Metric(&'static str),
-    /// A series of a probe, by its name.
-    Probe(String),
+    /// A series by its name, as of a probe or a certificate.
+    Series(String),
     Log(Option<TemplateId>),
     Edge(ComponentId, ComponentId),
     Unit,
@@ -39,7 +39,7 @@ impl Source {
                 signal: signal.to_owned(),
                 range,
             },
-            Self::Probe(signal) => Reference::Metric {
+            Self::Series(signal) => Reference::Metric {
                 component,
                 signal,
                 range,

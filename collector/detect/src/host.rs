@@ -16,6 +16,7 @@ use firstlook_model::{
 
 use crate::baseline::Baseline;
 use crate::blind::Losses;
+use crate::certificates::Certificates;
 use crate::clock::{HostClock, SourceClock};
 use crate::config::DetectConfig;
 use crate::cpu::Cpu;
@@ -77,6 +78,7 @@ pub(crate) struct Host {
     services: BTreeMap<ComponentId, Service>,
     units: BTreeMap<ComponentId, Unit>,
     probes: Probes,
+    certificates: Certificates,
     pub logs: Logs,
     pub edges: Edges,
     pub listeners: Listeners,
@@ -114,6 +116,7 @@ impl Host {
             services: BTreeMap::new(),
             units: BTreeMap::new(),
             probes: Probes::default(),
+            certificates: Certificates::default(),
             logs: Logs::default(),
             edges: Edges::default(),
             listeners: Listeners::default(),
@@ -176,8 +179,9 @@ impl Host {
         self.others.sort_unstable();
         self.others.dedup();
         let plan = Plan::new(schema.series(), slots);
-        refusals.over_budget += plan.probes_over as u64;
+        refusals.over_budget += (plan.probes_over + plan.certificates_over) as u64;
         self.probes.keep(&plan.probes);
+        self.certificates.keep(&plan.certificates);
         self.plans.push_back((schema.id(), Arc::new(plan)));
         if self.plans.len() > PLANS {
             self.plans.pop_front();
@@ -262,6 +266,7 @@ impl Host {
         self.services.values_mut().for_each(Service::stepped);
         self.units.clear();
         self.probes.stepped();
+        self.certificates.stepped();
         self.logs.stepped();
         self.edges.stepped();
         self.listeners.stepped();

@@ -17,6 +17,7 @@
 
 mod baseline;
 mod blind;
+mod certificates;
 mod clock;
 mod config;
 mod context;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use firstlook_model::{Columns, ComponentId, ComponentKind, Series};
 
+use crate::certificates::{self, CertificateCell};
 use crate::probes::{self, ProbeCells};
 use crate::{clock, cpu, disk, io, limits, lost, memory, network, oom, service, space};
 
@@ -63,6 +64,9 @@ pub(crate) struct Plan {
     pub probes: Vec<ProbeCells>,
     /// Probes beyond the limit, which are not followed.
     pub probes_over: usize,
+    pub certificates: Vec<CertificateCell>,
+    /// Certificates beyond the limit, which are not followed.
+    pub certificates_over: usize,
 }
 
 impl Plan {
@@ -73,6 +77,7 @@ impl Plan {
             of_component.push((&series.signal, column));
         }
         let (probes, probes_over) = probes::cells(series);
+        let (certificates, certificates_over) = certificates::cells(series);
         let mut plan = Self {
             slots,
             cpu: None,
@@ -90,6 +95,8 @@ impl Plan {
             service_limits: Vec::new(),
             probes,
             probes_over,
+            certificates,
+            certificates_over,
         };
         for (component, known) in by_component {
             let pick = |signals| cells(component, &known, signals);

@@ -142,7 +142,7 @@ impl Probes {
                 // What ends soon has not ended: nobody is hurt yet.
                 gate: kind(&failing.look) != kinds::CERTIFICATE_EXPIRING,
                 text: probe.words(name, failing),
-                source: Source::Probe(probe::signal(name, Part::Up)),
+                source: Source::Series(probe::signal(name, Part::Up)),
             }));
         }
         found
@@ -185,7 +185,7 @@ fn health(
         coverage,
         last: slowest.last?,
         text,
-        source: Source::Probe(probe::signal(name, Part::Up)),
+        source: Source::Series(probe::signal(name, Part::Up)),
     })
 }
 

@@ -211,8 +211,8 @@ pub mod kinds {
     pub const PROBE_FAILED: &str = "probe.failed";
     /// (service, host) a declared probe of it gets no answer, or its unit is not active.
     pub const PROBE_UNANSWERED: &str = "probe.unanswered";
-    /// (service, host) a declared probe sees a certificate that has ended.
+    /// (service, host) a certificate that is shown has ended: a probe or the agent sees it.
     pub const CERTIFICATE_EXPIRED: &str = "probe.certificate-expired";
-    /// (service, host) a declared probe sees a certificate that ends sooner than asked for.
+    /// (service, host) a certificate ends within a week, or sooner than its probe asks for; or it has ended long ago, or in a file.
     pub const CERTIFICATE_EXPIRING: &str = "probe.certificate-expiring";
 }

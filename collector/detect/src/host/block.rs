@@ -76,6 +76,9 @@ impl Host {
         for cells in &plan.probes {
             self.probes.take(cells, &block.times, &block.columns);
         }
+        for cell in &plan.certificates {
+            self.certificates.take(cell, &block.times, &block.columns);
+        }
         let mut killed = Vec::new();
         for cells in &plan.services {
             if !self.services.contains_key(&cells.component) {

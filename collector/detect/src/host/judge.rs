@@ -57,6 +57,7 @@ impl Host {
             found.extend(unit.findings(&self.clock, now, context));
         }
         found.extend(self.probes.findings(now));
+        found.extend(self.certificates.findings(now));
         let known =
             |id: &ComponentId| self.services.contains_key(id) || self.units.contains_key(id);
         found.extend(self.oom.findings(&self.id, now, &context.hosts, known));
