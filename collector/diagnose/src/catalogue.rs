@@ -6,6 +6,7 @@ use firstlook_model::{ChangeKind, ComponentKind};
 use serde::Deserialize;
 
 mod builtin;
+mod explain;
 mod read;
 
 pub use read::{CATALOGUE_FILE_LIMIT_BYTES, CatalogueError};
@@ -232,6 +233,27 @@ pub enum Relation {
     Peers,
     /// Hosts and interfaces at the other ends of its edges.
     RemoteHosts,
+}
+
+impl Relation {
+    /// The word for it in catalogue files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Itself => "self",
+            Self::ItsHost => "its-host",
+            Self::ItsFilesystem => "its-filesystem",
+            Self::Interface => "interface",
+            Self::ServicesOnIt => "services-on-it",
+            Self::FilesystemsOnIt => "filesystems-on-it",
+            Self::Users => "users",
+            Self::Callers => "callers",
+            Self::Callees => "callees",
+            Self::Edges => "edges",
+            Self::Neighbours => "neighbours",
+            Self::Peers => "peers",
+            Self::RemoteHosts => "remote-hosts",
+        }
+    }
 }
 
 /// What a kind of symptom is worth by itself.
