@@ -87,6 +87,9 @@ pub struct Fault {
     /// Whether it is thought of only where each of its [`Level::Must`] predictions is fulfilled. What says itself
     /// what it is is not guessed at: its silence is no room for it. A person's theory is weighed all the same.
     pub needs_sign: bool,
+    /// Families that must have been attested at the component after the fault began: a fault between others leaves it
+    /// well, and somebody must have looked. Empty: none.
+    pub well: Vec<String>,
     /// What one sees when it is repaired.
     pub looks_when_fixed: String,
     /// Tags of runbook pages.

@@ -54,7 +54,8 @@ impl<'a> Hypothesis<'a> {
         let explains_something = hypothesis.explains.iter().any(|(o, _)| direct(*o));
         let needs_change = fault.change.as_ref().is_some_and(|c| c.required);
         let has_change = !needs_change || hypothesis.change.is_some();
-        (explains_something && has_change).then_some(hypothesis)
+        let thinkable = explains_something && has_change && hypothesis.is_well(seat, witnesses);
+        thinkable.then_some(hypothesis)
     }
 
     /// The same for a person's theory: weighed even when nothing speaks for it.
@@ -88,6 +89,16 @@ impl<'a> Hypothesis<'a> {
             fixed,
             change,
         }
+    }
+
+    /// Whether the component was seen to be well, in all that the fault leaves well, after the fault began.
+    fn is_well(&self, seat: &Seat<'_, '_>, witnesses: &Witnesses<'_>) -> bool {
+        let since = self.since(witnesses);
+        let mut families = self.fault.well.iter();
+        families.all(|family| {
+            let attested = witnesses.attestation(seat.graph, seat.node, family);
+            attested.is_some_and(|by| by.last_seen.seconds_from(since) > timing::CLOCK_ERROR_S)
+        })
     }
 
     /// Sum of what does not depend on other faults.

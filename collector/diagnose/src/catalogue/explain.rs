@@ -15,6 +15,12 @@ impl Catalogue {
         if fault.needs_sign {
             lines.push("thought of only where everything that it must show is seen".to_owned());
         }
+        if !fault.well.is_empty() {
+            lines.push(format!(
+                "and where these are seen to be well meanwhile: {}",
+                fault.well.join(", ")
+            ));
+        }
         lines.push(String::new());
         lines.push("it shows:".to_owned());
         lines.extend(fault.predicts.iter().map(|p| self.prediction(p)));
@@ -125,6 +131,7 @@ over, and the read-only question that confirms it.
 
 - **must**: where it is measured and not seen, the fault is all but excluded; **should** counts against, **may** does not.
 - `needs_sign = true`: the fault is thought of only where everything that it must show is seen.
+- `well = [...]`: and where these families of signals were attested at the component after it began.
 - `at`: `self`, `its-host`, `its-filesystem`, `interface`, `services-on-it`, `filesystems-on-it`, `users`, `callers`,
   `callees`, `edges`, `neighbours`, `peers`, `remote-hosts`. With several places, or `any_place = true`, one is enough.
 - Weights are decibans: ten times the logarithm of how much likelier a fact is with the fault than without it.

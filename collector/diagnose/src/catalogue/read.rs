@@ -65,6 +65,8 @@ struct FaultText {
     trouble: Spanned<f64>,
     #[serde(default)]
     needs_sign: bool,
+    #[serde(default)]
+    well: Vec<String>,
     looks_when_fixed: String,
     #[serde(default)]
     tags: Vec<String>,
@@ -219,6 +221,7 @@ impl Source<'_> {
             otherwise: fault.otherwise,
             summary: fault.summary,
             needs_sign: fault.needs_sign,
+            well: fault.well,
             looks_when_fixed: fault.looks_when_fixed,
             tags: fault.tags,
             question: fault.question,

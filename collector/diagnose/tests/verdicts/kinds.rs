@@ -464,3 +464,28 @@ fn a_risk_is_no_suspect_beside_a_fault() {
     assert_eq!(verdict.suspects[0].fault, "service-down");
     assert_eq!(verdict.suspects.len(), 1, "{}", brief(&verdict));
 }
+
+#[test]
+fn a_filter_is_suspected_only_while_the_callee_is_seen_to_be_well() {
+    let filter = |world: &World| {
+        let verdict = world.verdict();
+        let mut all = verdict.suspects.iter();
+        all.any(|s| s.fault.starts_with("firewall-"))
+    };
+    for on_edges in ["edge.unanswered", "edge.lost"] {
+        let mut world = called(&[], on_edges);
+        assert!(filter(&world), "{on_edges}");
+        // Last heard before the first caller complained: whether it is well now nobody knows.
+        for attestation in &mut world.0.attestations {
+            if attestation.component == id(DB) {
+                attestation.last_seen = at(19.0);
+            }
+        }
+        world.0.reference_time = at(6.0);
+        assert!(!filter(&world), "{on_edges}");
+        // It starts, and does not listen yet.
+        let mut world = called(&[(DB, "sockets.listener-gone", 20.0)], on_edges);
+        world.0.attestations.retain(|a| a.component != id(DB));
+        assert!(!filter(&world), "{on_edges}");
+    }
+}
