@@ -349,6 +349,7 @@ impl SocketSampler {
             |socket| resolve(socket, services, owners),
             &mut self.by_connection,
         );
+        owners.end_round();
         let last = self.last.replace(monotonic)?;
         let interval = monotonic.saturating_sub(last).as_millis();
         let interval_ms = u32::try_from(interval).unwrap_or(u32::MAX).max(1);

@@ -33,6 +33,8 @@ struct Wanted {
     since: u64,
     /// Processes that began before are not its holders.
     young: u64,
+    /// The round in which it was wanted last.
+    round: u64,
 }
 
 /// An answer that may change.
@@ -57,6 +59,7 @@ pub(crate) struct Owners {
     /// Processes that held a wanted socket before: looked at first.
     lucky: HashSet<u32>,
     walks: u64,
+    rounds: u64,
     /// When the youngest process of the walk in hand began.
     youngest: u64,
     denied: bool,
@@ -73,6 +76,7 @@ impl Owners {
             queue: VecDeque::new(),
             lucky: HashSet::new(),
             walks: 0,
+            rounds: 0,
             youngest: 0,
             denied: false,
         }
@@ -90,8 +94,11 @@ impl Owners {
 
     /// Looks for the owner of a socket from now on.
     pub(crate) fn want(&mut self, inode: u32) {
-        let known = self.found.contains_key(&inode) || self.wanted.contains_key(&inode);
-        if self.wanted.len() >= WANTED_LIMIT || known {
+        if let Some(wanted) = self.wanted.get_mut(&inode) {
+            wanted.round = self.rounds;
+            return;
+        }
+        if self.wanted.len() >= WANTED_LIMIT || self.found.contains_key(&inode) {
             return;
         }
         let again = self.passing.get_mut(&inode).and_then(|passing| {
@@ -101,8 +108,17 @@ impl Owners {
         let wanted = Wanted {
             since: self.walks,
             young: again.unwrap_or(0),
+            round: self.rounds,
         };
         self.wanted.insert(inode, wanted);
+    }
+
+    /// Ends a round, in which each socket that still wants an owner was asked for: the others are gone, and are not
+    /// looked for any more.
+    pub(crate) fn end_round(&mut self) {
+        let round = self.rounds;
+        self.wanted.retain(|_, wanted| wanted.round == round);
+        self.rounds += 1;
     }
 
     /// Walks on over at most `budget` descriptors.

@@ -92,3 +92,17 @@ fn old_processes_are_looked_into_once_and_then_now_and_then() {
     bench.opens(1, 4, 800);
     assert_eq!(bench.owner(800).as_deref(), Some("init"));
 }
+
+#[test]
+fn a_socket_that_is_gone_is_not_looked_for_any_more() {
+    let mut bench = Bench::new();
+    bench.begins(1, 0, "init.scope");
+    bench.owner(700);
+    bench.owners.want(800);
+    bench.owners.want(900);
+    bench.owners.end_round();
+    assert_eq!(bench.owners.wanted.len(), 2);
+    bench.owners.want(900);
+    bench.owners.end_round();
+    assert!(bench.owners.wanted.keys().eq([&900]));
+}
