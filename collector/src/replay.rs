@@ -110,8 +110,8 @@ fn json(case: &Case, ranking: &Ranking, place: Option<usize>) -> serde_json::Val
     let suspects: Vec<_> = ranking.suspects.iter().map(suspect).collect();
     serde_json::json!({
         "case": case.name, "set": case.about.set,
-        "verdict": ranking.verdict().map(|s| &s.component), "strongest_spreads": ranking.strongest,
-        "usual_spreads": ranking.usual, "suspects": suspects, "truth_rank": place,
+        "verdict": ranking.verdict().map(|s| &s.component), "excess_spreads": ranking.excess,
+        "quiet_score": ranking.past.as_ref().map(|p| p.quiet), "suspects": suspects, "truth_rank": place,
         "unknown_files": case.unknown_files,
     })
 }
@@ -146,9 +146,14 @@ fn lines(case: &Case, ranking: &Ranking, place: Option<usize>, explain: bool) ->
 
 fn text(fact: &firstlook_rank::Evidence) -> String {
     let shift = &fact.shift;
+    let of = fact.caller.as_ref().map(|c| format!(" of its caller {c}"));
     format!(
-        "{} moved from {:.4} to {:.4}, {:.1} spreads",
-        fact.signal, shift.before, shift.after, shift.spreads
+        "{}{} moved from {:.4} to {:.4}, {:.1} spreads",
+        fact.signal,
+        of.unwrap_or_default(),
+        shift.before,
+        shift.after,
+        shift.spreads
     )
 }
 

@@ -10,7 +10,7 @@ use crate::shift::{self, quantile, sorted};
 use crate::{Alarm, Edge, Series};
 
 /// Excess nearer to the usual than so many of its spreads is nobody's.
-const FAINTEST_EXCESS: f64 = 3.0;
+pub(crate) const FAINTEST_EXCESS: f64 = 3.0;
 /// A level is not known from fewer points.
 const FEWEST_BEFORE: usize = 4;
 /// The spread of a count of failures is never taken as less than one failure.
@@ -27,13 +27,17 @@ struct Excess {
     spreads: f64,
 }
 
-/// Each component's own share of the excess at the alarm's component; above zero. Empty: the alarm, the calls or the
-/// load are not known, or there is no excess.
-pub fn own_shares(series: &[Series], edges: &[Edge], alarm: &Alarm) -> BTreeMap<String, f64> {
-    shares(series, edges, alarm).unwrap_or_default()
+/// The excess at the alarm's component, divided.
+#[derive(Debug, Default)]
+pub struct Divided {
+    /// How many of its usual spreads the excess is.
+    pub spreads: f64,
+    /// Each component's own share; above zero.
+    pub own: BTreeMap<String, f64>,
 }
 
-fn shares(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<BTreeMap<String, f64>> {
+/// None: the alarm, the calls or the load are not known.
+pub fn divide(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<Divided> {
     let root = alarm.component.as_deref()?;
     let signal = alarm.signal.as_deref()?;
     let per_request = match family::of(signal) {
@@ -53,16 +57,25 @@ fn shares(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<BTreeMap<S
             found.insert(component, excess.unwrap_or_default());
         }
     }
-    let whole = found.get(root)?.work;
+    let Excess {
+        work: whole,
+        spreads,
+    } = *found.get(root)?;
     if whole <= 0.0 {
-        return None;
+        return Some(Divided {
+            spreads,
+            ..Divided::default()
+        });
     }
     let own = |(component, excess): (&&str, &Excess)| {
         let share = (excess.work - of_callees(component, edges, &reached, &found)) / whole;
         let clear = excess.spreads >= FAINTEST_EXCESS && share > 0.0;
         clear.then(|| ((*component).to_owned(), share))
     };
-    Some(found.iter().filter_map(own).collect())
+    Some(Divided {
+        spreads,
+        own: found.iter().filter_map(own).collect(),
+    })
 }
 
 fn find<'a>(

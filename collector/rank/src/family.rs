@@ -9,6 +9,8 @@ pub enum Family {
     Memory,
     /// How long work takes.
     Latency,
+    /// How long a component waits for those that it calls, as it sees it.
+    Waiting,
     /// Work that failed, or the share that did not.
     Failures,
     /// How much work arrives.
@@ -42,13 +44,19 @@ const WORDS: &[(Family, &[&str])] = &[
     (Family::Load, &["request", "load", "rps", "qps", "ops"]),
 ];
 
+/// A latency with one of these is seen from the calling side.
+const CALLING: &[&str] = &["client", "upstream", "outbound", "egress"];
+
 /// The family of a signal by its name.
 pub fn of(signal: &str) -> Family {
     let name = signal.to_ascii_lowercase();
-    let known = WORDS
-        .iter()
-        .find(|(_, words)| words.iter().any(|word| name.contains(word)));
-    known.map_or(Family::Other, |(family, _)| *family)
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let known = WORDS.iter().find(|(_, words)| has(words));
+    match known {
+        Some((Family::Latency, _)) if has(CALLING) => Family::Waiting,
+        Some((family, _)) => *family,
+        None => Family::Other,
+    }
 }
 
 /// Whether a signal of failures tells the share that did not fail.

@@ -15,6 +15,8 @@ const FEWEST_AFTER: usize = 3;
 const HALVED_FROM: usize = 16;
 /// A spread seen in few points is too small by about this many over their number.
 const WIDENED_BY: f64 = 2.0;
+/// The middle half of a normal distribution, in spreads.
+const MIDDLE_HALF_SPREADS: f64 = 1.35;
 /// The scale's floor, as a share of the level: what moves less is of no interest, and units cancel.
 const FLOOR_OF_LEVEL: f64 = 0.05;
 /// Where even that is nothing (a flat zero), the shift counts as this many spreads.
@@ -49,10 +51,40 @@ pub fn strongest(points: &[(f64, f64)], alarm: f64) -> Option<Shift> {
     let last = at.min(seen.len().checked_sub(FEWEST_AFTER)?);
     let first = first_candidate(&times, alarm);
     let step = last.saturating_sub(first) / MOST_CANDIDATES + 1;
+    let mut sides = Sides::at(&seen, first)?;
     (first..=last)
         .step_by(step)
-        .filter_map(|split| shift_at(&seen, split))
+        .filter_map(|split| sides.move_to(split).and_then(|()| sides.shift()))
         .max_by(|a, b| a.spreads.total_cmp(&b.spreads))
+        .map(|shift| Shift {
+            since: onset(&seen, first, &shift),
+            ..shift
+        })
+}
+
+/// When the level came past half of the move: back from the split for as long as no three points in turn are short of it.
+/// The strongest split itself may be late, since a few points of the new level do not spoil the old one.
+fn onset(seen: &[(f64, f64)], first: usize, shift: &Shift) -> f64 {
+    let half = (shift.before + shift.after) / 2.0;
+    let is_past = |value: f64| (value > half) == (shift.after > shift.before);
+    let split = seen.partition_point(|(time, _)| *time < shift.since);
+    let mut since = None;
+    let mut short = 0;
+    for (time, value) in seen.get(first..=split).unwrap_or_default().iter().rev() {
+        if is_past(*value) {
+            since = Some(*time);
+            short = 0;
+        } else {
+            short += 1;
+        }
+        if short == FEWEST_AFTER {
+            break;
+        }
+    }
+    let later = || seen.get(split..)?.iter().find(|(_, v)| is_past(*v));
+    since
+        .or_else(|| later().map(|(time, _)| *time))
+        .unwrap_or(shift.since)
 }
 
 /// The first of the ascending times after which a level may have moved.
@@ -66,17 +98,46 @@ pub(crate) fn first_candidate(times: &[f64], alarm: f64) -> usize {
         .max(half)
 }
 
-fn shift_at(seen: &[(f64, f64)], split: usize) -> Option<Shift> {
-    let (before, after) = seen.split_at_checked(split)?;
-    let since = after.first()?.0;
-    let (before, after) = (sorted(before), sorted(after));
-    let (low, high) = (quantile(&before, 0.5)?, quantile(&after, 0.5)?);
-    Some(Shift {
-        since,
-        before: low,
-        after: high,
-        spreads: spreads(high - low, scale(&before, low)?),
-    })
+/// The points before and after a split that only moves on, both sorted: to sort them at each split anew would be most
+/// of the work.
+struct Sides<'a> {
+    seen: &'a [(f64, f64)],
+    split: usize,
+    before: Vec<f64>,
+    after: Vec<f64>,
+}
+
+impl<'a> Sides<'a> {
+    fn at(seen: &'a [(f64, f64)], split: usize) -> Option<Self> {
+        let (before, after) = seen.split_at_checked(split)?;
+        Some(Self {
+            seen,
+            split,
+            before: sorted(before),
+            after: sorted(after),
+        })
+    }
+
+    /// Moves on to a later split.
+    fn move_to(&mut self, split: usize) -> Option<()> {
+        for (_, value) in self.seen.get(self.split..split)? {
+            let place = |side: &[f64]| side.partition_point(|v| v.total_cmp(value).is_lt());
+            self.before.insert(place(&self.before), *value);
+            self.after.remove(place(&self.after));
+        }
+        self.split = split;
+        Some(())
+    }
+
+    fn shift(&self) -> Option<Shift> {
+        let (low, high) = (quantile(&self.before, 0.5)?, quantile(&self.after, 0.5)?);
+        Some(Shift {
+            since: self.seen.get(self.split)?.0,
+            before: low,
+            after: high,
+            spreads: spreads(high - low, scale(&self.before, low)?),
+        })
+    }
 }
 
 fn spreads(moved: f64, scale: f64) -> f64 {
@@ -89,11 +150,11 @@ fn spreads(moved: f64, scale: f64) -> f64 {
     }
 }
 
-/// A robust standard deviation: of the middle half, or of nearly all where that is wider, and never under the floor.
-fn scale(sorted: &[f64], level: f64) -> Option<f64> {
-    let middle = (quantile(sorted, 0.75)? - quantile(sorted, 0.25)?) / 1.35;
-    let nearly_all = (quantile(sorted, 0.98)? - quantile(sorted, 0.02)?) / 4.1;
-    let widened = middle.max(nearly_all) * (1.0 + WIDENED_BY / sorted.len() as f64);
+/// A robust standard deviation, of the middle half, and never under the floor. The middle half alone: earlier faults lie in
+/// the time before, and a level that was reached in them is still not the usual one.
+pub(crate) fn scale(sorted: &[f64], level: f64) -> Option<f64> {
+    let middle = (quantile(sorted, 0.75)? - quantile(sorted, 0.25)?) / MIDDLE_HALF_SPREADS;
+    let widened = middle * (1.0 + WIDENED_BY / sorted.len() as f64);
     Some(widened.max(FLOOR_OF_LEVEL * level.abs()))
 }
 

@@ -107,6 +107,72 @@ fn one_stray_point_at_the_end_is_no_verdict() {
 }
 
 #[test]
+fn a_loud_fault_earlier_does_not_silence_it_for_ever() {
+    let mut world = [
+        stepping("a", "cpu", 10.0, 90.0),
+        stepping("b", "cpu", 10.0, 0.0),
+    ];
+    for point in &mut world[1].points {
+        if (100.0..130.0).contains(&point.0) {
+            point.1 += 900.0;
+        }
+    }
+    let ranking = rank(&world, &[], &at(ALARM));
+    assert_eq!(
+        ranking.verdict().map(|s| s.component.as_str()),
+        Some("a"),
+        "{ranking:?}"
+    );
+}
+
+#[test]
+fn what_moved_before_the_searched_time_is_not_what_the_alarm_is_about() {
+    let mut world = [stepping("a", "cpu", 10.0, 0.0)];
+    for point in &mut world[0].points {
+        point.1 += if point.0 < 145.0 { 0.0 } else { 90.0 };
+    }
+    let ranking = rank(&world, &[], &at(ALARM));
+    assert_eq!(names(&ranking.suspects), ["a"]);
+    assert_eq!(ranking.verdict(), None, "{ranking:?}");
+}
+
+#[test]
+fn what_callers_wait_for_is_told_of_the_one_whom_all_who_wait_call() {
+    let world = [
+        stepping("front", "client_latency", 10.0, 90.0),
+        stepping("front", "server_latency", 20.0, 90.0),
+        stepping("middle", "client_latency", 10.0, 90.0),
+        stepping("quick", "client_latency", 10.0, 0.0),
+    ];
+    let edge = |(caller, callee): (&str, &str)| Edge {
+        caller: caller.into(),
+        callee: callee.into(),
+    };
+    let edges = [
+        ("front", "middle"),
+        ("front", "aside"),
+        ("quick", "aside"),
+        ("front", "slow"),
+        ("middle", "slow"),
+    ];
+    let ranking = rank(&world, &edges.map(edge), &at(ALARM));
+    let first = names(&ranking.suspects)[..2].to_vec();
+    assert!(first.contains(&"slow"), "{ranking:?}");
+    assert!(!names(&ranking.suspects).contains(&"front"), "{ranking:?}");
+    let told = ranking.suspects.iter().find(|s| s.component == "slow");
+    assert!(told.unwrap().evidence[0].caller.is_some());
+}
+
+#[test]
+fn doing_less_counts_less_than_doing_more() {
+    let world = [
+        stepping("a", "cpu", 10.0, -5.0),
+        stepping("b", "cpu", 10.0, 4.5),
+    ];
+    assert_eq!(names(&ranked(&world, ALARM)), ["b", "a"]);
+}
+
+#[test]
 fn without_time_before_it_abstains() {
     let mut world = [stepping("a", "cpu", 10.0, 90.0)];
     world[0].points.drain(..294);
