@@ -1,6 +1,7 @@
 //! `replay`: recorded incidents in, rankings out, scored where the truth is known.
 
 mod case;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use firstlook_rank::blame::{self, Blame};
 use firstlook_rank::{Alarm, Ranking, Suspect, rank};
 
 use self::case::{Case, Truth};
@@ -28,6 +30,9 @@ pub struct ReplayOptions {
     late: u32,
 }
 
+/// What the truth says where no change is at fault, and so do we.
+const NO_CHANGE: &str = "none";
+
 /// How often the truth came at each rank, within one set.
 #[derive(Debug, Default)]
 struct Score {
@@ -39,6 +44,10 @@ struct Score {
     ordered_at: [u32; 5],
     quiet: u32,
     false_verdicts: u32,
+    /// How many have a known answer about changes, how many were answered right, and how many blamed a decoy.
+    about_changes: u32,
+    changes_right: u32,
+    decoys_blamed: u32,
 }
 
 /// Replays the cases and returns what to print.
@@ -50,10 +59,12 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
         let alarm = case.about.alarm.late(options.late);
         let ranking = rank(&case.series, &case.edges, &alarm);
         let place = place(&case.about.truth, &ranking.suspects);
+        let blame = blamed(&case, &alarm, &ranking);
         let score = sets.entry(case.about.set.clone()).or_default();
         if case.about.truth.component.is_some() {
             score.count(place, ranking.verdict().is_some());
         }
+        score.count_change(&case.about.truth, blame);
         let while_normal = speaks_while_normal(&case);
         if let Some(spoke) = while_normal {
             score.quiet += 1;
@@ -62,9 +73,11 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
         if options.json {
             let mut document = json(&case, &ranking, place);
             document["spoke_while_normal"] = while_normal.into();
+            add_blame(&mut document, &case, blame);
             writeln!(out, "{document}")?;
         } else {
             out.push_str(&lines(&case, &ranking, place, options.explain));
+            out.push_str(blame_line(blame).as_str());
         }
     }
     if !options.json {
@@ -85,6 +98,53 @@ fn place(truth: &Truth, suspects: &[Suspect]) -> Option<usize> {
         .iter()
         .filter(|s| order(s) >= order(best) && !is_true(s));
     Some(before.count() + 1)
+}
+
+/// What change is at fault. None: no change is known, or nothing to hold it against.
+fn blamed<'a>(case: &'a Case, alarm: &Alarm, ranking: &Ranking) -> Option<Blame<'a>> {
+    let mut edges = case.edges.clone();
+    edges.extend(case.told.edges.iter().cloned());
+    let first = ranking.suspects.first().map(|s| s.component.as_str());
+    let told = blame::Told {
+        changes: &case.told.changes,
+        notes: &case.told.notes,
+        operations: &case.told.operations,
+    };
+    blame::blame(&case.series, &edges, alarm, first, told)
+}
+
+/// Whether the answer about changes is right, and whether a decoy is blamed. None: the truth is not given.
+fn judge(truth: &Truth, blame: Option<Blame<'_>>) -> Option<(bool, bool)> {
+    let at_fault = truth.change.as_deref()?;
+    Some(match blame {
+        Some(Blame::Change(change)) => (change.id == at_fault, truth.decoys.contains(&change.id)),
+        Some(Blame::NoChange) => (at_fault == NO_CHANGE, false),
+        Some(Blame::Undecided) | None => (false, false),
+    })
+}
+
+fn add_blame(document: &mut serde_json::Value, case: &Case, blame: Option<Blame<'_>>) {
+    let said = match blame {
+        Some(Blame::Change(change)) => Some(change.id.as_str()),
+        Some(Blame::NoChange) => Some(NO_CHANGE),
+        Some(Blame::Undecided) | None => None,
+    };
+    let judged = judge(&case.about.truth, blame);
+    document["change"] = said.into();
+    document["change_right"] = judged.map(|(right, _)| right).into();
+    document["decoy_blamed"] = judged.map(|(_, decoy)| decoy).into();
+    document["refused_lines"] = case.told.refused.into();
+}
+
+fn blame_line(blame: Option<Blame<'_>>) -> String {
+    match blame {
+        Some(Blame::Change(change)) => {
+            format!("  change at fault: {} of {}\n", change.id, change.component)
+        }
+        Some(Blame::NoChange) => "  no known change is at fault\n".to_owned(),
+        Some(Blame::Undecided) => "  a change may be at fault; which cannot be told\n".to_owned(),
+        None => String::new(),
+    }
 }
 
 /// Whether anybody would be suspected at the end of the part that is known to be normal. None: no such part.
@@ -169,6 +229,14 @@ impl Score {
         }
     }
 
+    fn count_change(&mut self, truth: &Truth, blame: Option<Blame<'_>>) {
+        if let Some((right, decoy)) = judge(truth, blame) {
+            self.about_changes += 1;
+            self.changes_right += u32::from(right);
+            self.decoys_blamed += u32::from(decoy);
+        }
+    }
+
     fn line(&self, set: &str) -> String {
         let share = |part: u32, of: u32| f64::from(part) / f64::from(of.max(1));
         let figures = |at: &[u32; 5]| {
@@ -177,7 +245,7 @@ impl Score {
             format!("AC@1 {first:.2}, AC@3 {third:.2}, Avg@5 {average:.2}")
         };
         format!(
-            "{set}: {} cases, {}; spoke {} times, right {:.2} of them; by order alone {}; verdicts while normal {} of {}\n",
+            "{set}: {} cases, {}; spoke {} times, right {:.2} of them; by order alone {}; verdicts while normal {} of {}; changes right {} of {}, decoys blamed {}\n",
             self.cases,
             figures(&self.at),
             self.spoke,
@@ -185,6 +253,9 @@ impl Score {
             figures(&self.ordered_at),
             self.false_verdicts,
             self.quiet,
+            self.changes_right,
+            self.about_changes,
+            self.decoys_blamed,
         )
     }
 }
@@ -212,11 +283,37 @@ mod tests {
         let truth = |component: &str, aliases: &[&str]| Truth {
             component: Some(component.into()),
             aliases: aliases.iter().map(|a| (*a).into()).collect(),
+            ..Truth::default()
         };
         assert_eq!(place(&truth("a", &[]), &suspects), Some(1));
         assert_eq!(place(&truth("b", &[]), &suspects), Some(3));
         assert_eq!(place(&truth("x", &["c"]), &suspects), Some(3));
         assert_eq!(place(&truth("x", &[]), &suspects), None);
+    }
+
+    #[test]
+    fn a_decoy_is_told_from_the_change_and_from_silence() {
+        let change = |id: &str| blame::Change {
+            id: id.into(),
+            component: "a".into(),
+            time: 0.0,
+            text: String::new(),
+            files: Vec::new(),
+        };
+        let (right, decoy) = (change("x"), change("y"));
+        let truth = |at_fault: &str| Truth {
+            change: Some(at_fault.into()),
+            decoys: vec!["y".into()],
+            ..Truth::default()
+        };
+        let judged = |blame| judge(&truth("x"), blame);
+        assert_eq!(judged(Some(Blame::Change(&right))), Some((true, false)));
+        assert_eq!(judged(Some(Blame::Change(&decoy))), Some((false, true)));
+        assert_eq!(judged(Some(Blame::NoChange)), Some((false, false)));
+        assert_eq!(judged(Some(Blame::Undecided)), Some((false, false)));
+        let nothing = judge(&truth(NO_CHANGE), Some(Blame::NoChange));
+        assert_eq!(nothing, Some((true, false)));
+        assert_eq!(judge(&Truth::default(), None), None);
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! For recordings that came without symptoms. Pure: no file, clock, randomness or task. It knows the general words of
 //! [`family`] and no name of a component or a signal.
 
+pub mod blame;
 mod excess;
 pub mod family;
 mod moved;
+mod onset;
 mod past;
 pub mod shift;
+mod words;
 
 use crate::moved::View;
 pub use crate::past::Past;

@@ -8,6 +8,8 @@ use anyhow::{Context, bail, ensure};
 use firstlook_rank::{Alarm, Edge, Series};
 use serde::Deserialize;
 
+use super::told::Told;
+
 /// No file of a case may be larger.
 const LARGEST_FILE_BYTES: u64 = 64 << 20;
 /// No recording may have more columns, or more rows.
@@ -15,7 +17,7 @@ const MOST_COLUMNS: usize = 4_096;
 const MOST_ROWS: usize = 200_000;
 /// No call graph may have more edges.
 const MOST_EDGES: usize = 100_000;
-/// Files that a case may have. The last three are not read yet.
+/// Files that a case may have.
 const KNOWN_FILES: &[&str] = &[
     "case.json",
     "metrics.csv",
@@ -68,6 +70,12 @@ pub struct Truth {
     pub component: Option<String>,
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// The change at fault, or `none`.
+    #[serde(default)]
+    pub change: Option<String>,
+    /// Changes that look like it.
+    #[serde(default)]
+    pub decoys: Vec<String>,
 }
 
 /// A case, read whole.
@@ -79,6 +87,8 @@ pub struct Case {
     pub series: Vec<Series>,
     /// Who calls whom; empty: not recorded.
     pub edges: Vec<Edge>,
+    /// Logs, failed spans and changes; empty: not recorded.
+    pub told: Told,
     /// Files whose name means nothing here.
     pub unknown_files: Vec<String>,
 }
@@ -104,6 +114,7 @@ pub fn read(folder: &Path) -> anyhow::Result<Case> {
     } else {
         Vec::new()
     };
+    let told = told(folder, about.reference_time)?;
     Ok(Case {
         name: folder
             .file_name()
@@ -113,8 +124,25 @@ pub fn read(folder: &Path) -> anyhow::Result<Case> {
         about,
         series,
         edges,
+        told,
         unknown_files: unknown_files(folder)?,
     })
+}
+
+fn told(folder: &Path, until: f64) -> anyhow::Result<Told> {
+    let read = |file: &str| {
+        let path = folder.join(file);
+        if path.exists() {
+            text(&path)
+        } else {
+            Ok(String::new())
+        }
+    };
+    let mut told = Told::default();
+    told.read_logs(&read("logs.ndjson")?, until);
+    told.read_spans(&read("spans.ndjson")?, until);
+    told.read_changes(&read("changes.ndjson")?, until);
+    Ok(told)
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
