@@ -31,6 +31,8 @@ struct Replayed {
     verdict: Option<String>,
     truth_rank: Option<usize>,
     spoke_while_normal: Option<bool>,
+    change_right: Option<bool>,
+    decoy_blamed: Option<bool>,
 }
 
 /// Measures; says so where there are no recordings.
@@ -128,6 +130,7 @@ fn tell(report: &mut Report, what: &str, cases: &[Replayed]) {
         right as f64 / spoke.len().max(1) as f64,
         "share",
     );
+    tell_changes(report, what, cases);
     let normal = cases.iter().filter_map(|case| case.spoke_while_normal);
     if normal.clone().count() > 0 {
         let blamed = normal.filter(|spoke| *spoke).count() as f64;
@@ -138,6 +141,24 @@ fn tell(report: &mut Report, what: &str, cases: &[Replayed]) {
             Target::AtMost(0.0),
         );
     }
+}
+
+/// How often the change at fault was told, or that there is none; silent where no case knows.
+fn tell_changes(report: &mut Report, what: &str, cases: &[Replayed]) {
+    let about: Vec<bool> = cases.iter().filter_map(|case| case.change_right).collect();
+    if about.is_empty() {
+        return;
+    }
+    let right = about.iter().filter(|right| **right).count() as f64;
+    let share = right / about.len() as f64;
+    report.figure(format!("{what}: change right"), share, "share");
+    let decoys = cases.iter().filter(|case| case.decoy_blamed == Some(true));
+    report.against(
+        format!("{what}: decoys blamed"),
+        decoys.count() as f64,
+        "cases",
+        Target::AtMost(0.0),
+    );
 }
 
 /// A copy of a set whose memory signals are in another unit: its cases.
