@@ -217,11 +217,15 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     supervisor.spawn("certificates", run);
 
     let receivers = config.receivers();
-    let named = listeners.clone();
+    let (named, lines) = (listeners.clone(), Arc::clone(&source));
     let around = Surroundings {
         host: host_id.clone(),
         owner: Arc::new(move |address| listeners.owner(address)),
         named: Arc::new(move |name| named.named(name)),
+        lines: Arc::new(move |delivery| {
+            let lines = Arc::clone(&lines);
+            Box::pin(async move { EventSink::deliver(&*lines, delivery).await })
+        }),
     };
     let scrapes_stop = stop.clone();
     supervisor.spawn("receivers", async move {

@@ -211,6 +211,7 @@ mod tests {
                 host: HostId::new("h2").unwrap(),
                 owner: Arc::new(|_| None),
                 named: Arc::new(|_| None),
+                lines: Arc::new(|_| Box::pin(async {})),
             };
             let run = firstlook_sources_receivers::run(
                 config.receivers(),

@@ -268,6 +268,7 @@ mod tests {
             host,
             owner: Arc::new(|_| None),
             named: Arc::new(|_| None),
+            lines: Arc::new(|_| Box::pin(async {})),
         };
         let run =
             firstlook_sources_receivers::run(config.receivers(), around, received, stop.clone());

@@ -1,5 +1,5 @@
-//! OTLP, OpenTelemetry's protocol, over HTTP and gRPC: metrics become series of whom they are about, and spans its rates, errors
-//! and durations.
+//! OTLP, OpenTelemetry's protocol, over HTTP and gRPC: metrics become series of whom they are about, log records its
+//! lines, and spans its rates, errors and durations.
 //!
 //! ```text
 //! connection → request → body (limited, inflated) → weighed → read → converted → told once a second
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::about;
+use crate::run::LinesTo;
 use crate::shelf::Shelves;
 use desk::Desk;
 use serve::Speaks;
@@ -24,6 +25,7 @@ mod about;
 mod body;
 mod desk;
 mod grpc;
+mod logs;
 mod message;
 mod metrics;
 mod replies;
@@ -94,8 +96,8 @@ pub(crate) struct Places {
 }
 
 /// Receives without end.
-pub(crate) async fn receive(otlp: Otlp, about: About, places: Places) {
-    let desk = Arc::new(Desk::new(otlp.series_budget, about));
+pub(crate) async fn receive(otlp: Otlp, about: About, lines: LinesTo, places: Places) {
+    let desk = Arc::new(Desk::new(otlp.series_budget, about, lines));
     let http = serve::listen(otlp.http_listen, Speaks::Http, Arc::clone(&desk));
     let grpc = serve::listen(otlp.grpc_listen, Speaks::Grpc, Arc::clone(&desk));
     let mut tick = interval(TELL_EVERY);

@@ -1,11 +1,12 @@
 //! All receivers as one task that ends together.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook_model::id::stable_hash;
-use firstlook_model::{ComponentId, HostId};
+use firstlook_model::{ComponentId, HostId, Lines};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,12 @@ pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
 /// The service of this host that goes by a name, as `shop` for `shop.service`; `None` where there is none.
 pub type Named = Arc<dyn Fn(&str) -> Option<ComponentId> + Send + Sync>;
 
+/// Where lines go: waits while there is no room. Dropped before its end, it has not taken them.
+pub type LinesTo = Arc<dyn Fn(Lines) -> LinesTaken + Send + Sync>;
+
+/// Ends when lines were taken.
+pub type LinesTaken = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is known of the host and its services.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -31,6 +38,8 @@ pub struct Surroundings {
     pub owner: Owner,
     /// Who goes by which name.
     pub named: Named,
+    /// Where lines go.
+    pub lines: LinesTo,
 }
 
 /// A receiver ended by itself, which is a fault of ours.
@@ -50,7 +59,12 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), ReceiverEnded> {
     shelves.clear();
-    let Surroundings { host, owner, named } = around;
+    let Surroundings {
+        host,
+        owner,
+        named,
+        lines,
+    } = around;
     let mut tasks = JoinSet::new();
     for endpoint in receivers.scrapes {
         let declared = endpoint.named(&host);
@@ -87,7 +101,7 @@ pub async fn run(
             own: shelves.add(about.otherwise.clone(), otlp::OWN_SERIES),
             shelves: shelves.clone(),
         };
-        tasks.spawn(otlp::receive(otlp, about, places));
+        tasks.spawn(otlp::receive(otlp, about, lines, places));
     }
     // Tasks have no end of their own; dropping the set ends them, and a scrape leaves nothing half done.
     tokio::select! {

@@ -196,6 +196,13 @@ fn what_a_program_tells_in_opentelemetrys_form_is_shown_under_its_service() {
         let errors = values(&house, "spans.errors_total");
         errors.ends_with(&[1.0]).then_some(())
     });
+    let record = json!({"severityNumber": 17, "body": {"stringValue": "the stock is gone"}});
+    let records = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+    told(address, "/v1/logs", &records).unwrap();
+    until("the line", || {
+        let shown = house.ask(&["logs", SHOP, "--severity", "error"]);
+        shown.out.contains("the stock is gone").then_some(())
+    });
     until("what is called", || {
         let called = values(&house, "calls.seconds_mean{callee=\"db\"}");
         called.contains(&0.25).then_some(())

@@ -4,35 +4,43 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use firstlook_model::{SignalKind, Unit};
+use firstlook_model::{Lines, RawLine, SignalKind, Timestamp, Unit};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Places;
 use super::about::About;
+use super::logs;
 use super::message::{self, Form, Message, Service};
 use super::metrics::Taking;
 use super::replies::{Refusal, Taken};
 use super::spans::{self, Spans};
 use super::totals::Totals;
+use super::wire::logs::ExportLogs;
 use super::wire::metrics::ExportMetrics;
 use super::wire::traces::ExportTraces;
 use crate::exposition::Sample;
+use crate::run::LinesTo;
 
 /// Series about the receiver itself, beside its budget.
-pub(crate) const OWN_SERIES: usize = 7;
+pub(crate) const OWN_SERIES: usize = 8;
 /// What is read between two tellings; more is refused, to be sent again.
 const READ_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// Ports that there are.
 const PORTS: usize = 2;
 /// Bodies that are held at once. With what one weighs as it is read, it is what the receiver may take of the agent's memory.
 const BODIES_AT_ONCE: usize = 2;
+/// How long lines wait for room before their sender is asked to come again.
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
+/// Lines handed on at once: sixteen such pieces may wait.
+const PIECE_LIMIT_BYTES: usize = 256 * 1024;
 /// How long a request waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Takes messages.
 pub(super) struct Desk {
     about: About,
+    lines: LinesTo,
     books: Mutex<Books>,
     bodies: Semaphore,
     reading: Semaphore,
@@ -54,6 +62,7 @@ struct Counts {
     requests: u64,
     refused_requests: u64,
     points: u64,
+    records: u64,
     spans: u64,
     refused: u64,
     no_room: u64,
@@ -61,9 +70,10 @@ struct Counts {
 
 impl Desk {
     /// With room for so many series.
-    pub fn new(series_budget: usize, about: About) -> Self {
+    pub fn new(series_budget: usize, about: About, lines: LinesTo) -> Self {
         Self {
             about,
+            lines,
             books: Mutex::new(Books {
                 totals: Totals::new(series_budget),
                 spans: Spans::default(),
@@ -103,7 +113,7 @@ impl Desk {
     /// # Errors
     /// When it cannot be read, or not now.
     pub async fn take(&self, service: Service, form: Form, body: &[u8]) -> Result<Taken, Refusal> {
-        let _turn = self.reading.acquire().await.map_err(|_| Refusal::Busy)?;
+        let turn = self.reading.acquire().await.map_err(|_| Refusal::Busy)?;
         {
             let mut books = self.books();
             if books.read + body.len() > READ_LIMIT_BYTES {
@@ -114,6 +124,58 @@ impl Desk {
         match message::read(service, form, body)? {
             Message::Metrics(metrics) => Ok(self.metrics(&metrics)),
             Message::Traces(traces) => Ok(self.traces(&traces)),
+            Message::Logs(logs) => {
+                let (lines, refused) = self.lines(&logs);
+                drop((turn, logs));
+                let records = lines.len() as u64 + refused;
+                self.deliver(lines).await?;
+                Ok(self.logged(records, refused))
+            }
+        }
+    }
+
+    /// The lines of a message, and how many records are none.
+    fn lines(&self, logs: &ExportLogs) -> (Vec<RawLine>, u64) {
+        let micros = i64::try_from(now_nanos() / 1_000).unwrap_or(i64::MAX);
+        let (mut found, mut refused) = (Vec::new(), 0);
+        for resource in &logs.resource_logs {
+            let about = self.about.of(resource.resource.as_ref());
+            let now = Timestamp::from_micros(micros);
+            refused += logs::lines(&about, resource, now, &mut found);
+        }
+        (found, refused)
+    }
+
+    /// Hands lines on, in pieces as readers of logs do. Where there is no room for the first in time, none was taken; the
+    /// others wait, as nobody could take the first back.
+    async fn deliver(&self, lines: Vec<RawLine>) -> Result<(), Refusal> {
+        let mut first = true;
+        for piece in pieces(lines) {
+            let handed = (self.lines)(Lines {
+                lines: piece,
+                checkpoints: Vec::new(),
+            });
+            match std::mem::take(&mut first) {
+                true => timeout(ROOM_WITHIN, handed)
+                    .await
+                    .map_err(|_| Refusal::Busy)?,
+                false => handed.await,
+            }
+        }
+        Ok(())
+    }
+
+    fn logged(&self, records: u64, refused: u64) -> Taken {
+        let counts = &mut self.books().counts;
+        counts.records += records;
+        counts.refused += refused;
+        Taken {
+            rejected: refused,
+            says: if refused == 0 {
+                ""
+            } else {
+                "records without a text are refused"
+            },
         }
     }
 
@@ -187,6 +249,23 @@ impl Desk {
     }
 }
 
+/// In their order, each of a bounded size; a line is never cut.
+fn pieces(lines: Vec<RawLine>) -> Vec<Vec<RawLine>> {
+    let (mut pieces, mut bytes) = (Vec::new(), usize::MAX);
+    for line in lines {
+        let length = line.text.len() + size_of::<RawLine>();
+        if bytes.saturating_add(length) > PIECE_LIMIT_BYTES {
+            pieces.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += length;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(line);
+        }
+    }
+    pieces
+}
+
 impl Counts {
     /// As many as [`OWN_SERIES`].
     fn samples(&self, up: bool) -> Vec<Sample> {
@@ -203,6 +282,7 @@ impl Counts {
             own("requests_total", Counter, self.requests),
             own("refused_requests_total", Counter, self.refused_requests),
             own("points_total", Counter, self.points),
+            own("records_total", Counter, self.records),
             own("spans_total", Counter, self.spans),
             own("refused_total", Counter, self.refused),
             own("over_budget_total", Counter, self.no_room),

@@ -43,6 +43,7 @@ where
 {
     let service = match request.uri().path() {
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Service::Metrics,
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Service::Logs,
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Service::Traces,
         _ => return Err(Refusal::NoPath),
     };

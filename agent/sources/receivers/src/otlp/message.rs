@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::weigh::{self, Shape};
+use super::wire::logs::ExportLogs;
 use super::wire::metrics::ExportMetrics;
 use super::wire::traces::ExportTraces;
 
@@ -13,6 +14,7 @@ const WEIGHT_LIMIT_BYTES: usize = 12 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Metrics,
+    Logs,
     Traces,
 }
 
@@ -27,6 +29,7 @@ pub(super) enum Form {
 #[derive(Debug)]
 pub(super) enum Message {
     Metrics(ExportMetrics),
+    Logs(ExportLogs),
     Traces(ExportTraces),
 }
 
@@ -41,6 +44,7 @@ pub(super) enum Unread {
 pub(super) fn read(service: Service, form: Form, body: &[u8]) -> Result<Message, Unread> {
     match service {
         Service::Metrics => message(weigh::METRICS, form, body).map(Message::Metrics),
+        Service::Logs => message(weigh::LOGS, form, body).map(Message::Logs),
         Service::Traces => message(weigh::TRACES, form, body).map(Message::Traces),
     }
 }

@@ -135,6 +135,7 @@ pub(super) fn answer(taken: Taken) -> ExportResponse {
 fn success(service: Option<Service>, form: Form, taken: Taken) -> Vec<u8> {
     let rejected = match service {
         Some(Service::Metrics) | None => "rejectedDataPoints",
+        Some(Service::Logs) => "rejectedLogRecords",
         Some(Service::Traces) => "rejectedSpans",
     };
     match (form, taken == Taken::default()) {

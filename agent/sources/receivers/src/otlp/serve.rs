@@ -154,6 +154,7 @@ where
 {
     let service = match request.uri().path() {
         "/v1/metrics" => Some(Service::Metrics),
+        "/v1/logs" => Some(Service::Logs),
         "/v1/traces" => Some(Service::Traces),
         _ => None,
     };

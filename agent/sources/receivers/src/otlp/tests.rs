@@ -6,6 +6,7 @@ use super::wire::metrics::{
 use super::wire::{AnyValue, ExportResponse, KeyValue, Resource, Status};
 use super::*;
 use bytes::Bytes;
+use firstlook_model::Lines;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full};
@@ -21,6 +22,10 @@ fn host() -> HostId {
 }
 
 fn desk(series_budget: usize) -> Desk {
+    desk_with(series_budget, Arc::new(|_| Box::pin(async {})))
+}
+
+fn desk_with(series_budget: usize, lines: LinesTo) -> Desk {
     let service = |name: &str| about(Some(&format!("{name}.service")), &host());
     Desk::new(
         series_budget,
@@ -28,6 +33,7 @@ fn desk(series_budget: usize) -> Desk {
             otherwise: ComponentId::host(host()),
             named: Arc::new(move |name| (name == "shop").then(|| service(name))),
         },
+        lines,
     )
 }
 
@@ -138,6 +144,7 @@ async fn protobuf_plain_and_packed_and_json_are_told_under_their_service() {
             "host:h1 otlp.requests_total 3",
             "host:h1 otlp.refused_requests_total 0",
             "host:h1 otlp.points_total 4",
+            "host:h1 otlp.records_total 0",
             "host:h1 otlp.spans_total 0",
             "host:h1 otlp.refused_total 0",
             "host:h1 otlp.over_budget_total 0",
@@ -229,6 +236,61 @@ async fn a_request_waits_for_its_turn_and_not_for_ever() {
     assert_eq!(headers["retry-after"], "1");
     drop((first, second));
     assert_eq!(answered(&desk, post(PROTOBUF, None, "")).await.0, 200);
+}
+
+#[tokio::test]
+async fn messages_of_a_real_sdk_are_taken_whole() {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let to: LinesTo = Arc::new(move |lines| {
+        let sender = sender.clone();
+        Box::pin(async move {
+            let _ = sender.send(lines).await;
+        })
+    });
+    let desk = desk_with(99, to);
+    for (path, body) in [
+        (
+            "/v1/metrics",
+            &include_bytes!("../../fixtures/otlp/metrics.bin")[..],
+        ),
+        (
+            "/v1/traces",
+            include_bytes!("../../fixtures/otlp/traces.bin"),
+        ),
+        ("/v1/logs", include_bytes!("../../fixtures/otlp/logs.bin")),
+    ] {
+        let mut request = post(PROTOBUF, None, body);
+        *request.uri_mut() = path.parse().unwrap();
+        let (status, _, answer) = answered(&desk, request).await;
+        assert_eq!((status, &answer[..]), (200, &b""[..]), "{path}");
+    }
+    let told = told(&places(&desk));
+    for expected in [
+        "orders{kind=\"new\"} 3",
+        "queue -2",
+        "level 1.5",
+        "took_count{method=\"GET\"} 2",
+        "took_sum{method=\"GET\"} 1",
+        "took_bucket{le=\"0.1\",method=\"GET\"} 0",
+        "took_bucket{le=\"0.5\",method=\"GET\"} 1",
+        "took_bucket{le=\"+Inf\",method=\"GET\"} 2",
+        "exp.took_count 1",
+        "exp.took_bucket{le=\"0.0625\"} 0",
+        "exp.took_bucket{le=\"1\"} 1",
+        "spans.seconds_max 0.5",
+        "calls.errors_total{callee=\"10.0.0.7:5432\"} 1",
+    ] {
+        let expected = format!("service:h1/shop.service {expected}");
+        assert!(told.contains(&expected), "{expected} in {told:?}");
+    }
+    let lines: Lines = receiver.recv().await.unwrap();
+    let line = &lines.lines[0];
+    assert_eq!(line.component.name(), "shop.service");
+    assert_eq!(line.severity, Some(firstlook_model::Severity::Error));
+    assert!(
+        line.text
+            .starts_with("order failed\nTraceback (most recent call last):")
+    );
 }
 
 /// A call of gRPC to a real port: status, trailers' status and message, and the answer.
@@ -356,6 +418,67 @@ async fn spans_in_json_are_told_as_what_is_answered_and_called() {
     }
 }
 
+/// Records of this length, as a request.
+fn records(number: usize, bytes: usize) -> Request<Full<Bytes>> {
+    let record = wire::logs::LogRecord {
+        severity_number: 17,
+        body: Some(AnyValue {
+            string_value: Some("x".repeat(bytes)),
+            ..AnyValue::default()
+        }),
+        ..wire::logs::LogRecord::default()
+    };
+    let message = wire::logs::ExportLogs {
+        resource_logs: vec![wire::logs::ResourceLogs {
+            resource: None,
+            scope_logs: vec![wire::logs::ScopeLogs {
+                log_records: vec![record; number],
+            }],
+        }],
+    };
+    let mut request = post(PROTOBUF, None, message.encode_to_vec());
+    *request.uri_mut() = "/v1/logs".parse().unwrap();
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_wait_for_room_and_come_again_where_there_is_none() {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let to: LinesTo = Arc::new(move |lines| {
+        let sender = sender.clone();
+        Box::pin(async move {
+            let _ = sender.send(lines).await;
+        })
+    });
+    let desk = desk_with(9, to);
+    assert_eq!(answered(&desk, records(1, 10)).await.0, 200);
+    let (status, headers, _) = answered(&desk, records(1, 20)).await;
+    assert_eq!((status, headers.contains_key("retry-after")), (429, true));
+    let first: Lines = receiver.recv().await.unwrap();
+    assert_eq!(first.lines[0].text.len(), 10);
+    assert!(
+        receiver.try_recv().is_err(),
+        "what was refused was not taken"
+    );
+    // More than one piece: the first is taken, and the others wait for as long as it takes.
+    let drained = async {
+        let mut lengths = Vec::new();
+        while lengths.iter().sum::<usize>() < 100 {
+            tokio::time::sleep(2 * Duration::from_secs(2)).await;
+            lengths.push(receiver.recv().await.unwrap().lines.len());
+        }
+        lengths
+    };
+    let (answer, lengths) = tokio::join!(answered(&desk, records(100, 8_000)), drained);
+    assert_eq!(answer.0, 200);
+    assert!(lengths.len() > 2, "{lengths:?}");
+    let told = told(&places(&desk));
+    assert!(
+        told.contains(&"host:h1 otlp.records_total 101".to_owned()),
+        "{told:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_on_which_nothing_is_asked_is_closed() {
     use tokio::io::AsyncReadExt;
@@ -381,7 +504,7 @@ proptest! {
         text in "[\\[\\]{}:,\"a-zA-Z0-9]{0,80}",
     ) {
         for (form, body) in [(Form::Protobuf, &bytes[..]), (Form::Json, text.as_bytes())] {
-            for service in [Service::Metrics, Service::Traces] {
+            for service in [Service::Metrics, Service::Logs, Service::Traces] {
                 let _ = message::read(service, form, body);
             }
         }

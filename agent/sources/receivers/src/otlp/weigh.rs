@@ -1,6 +1,7 @@
 //! What a message will weigh once it is read, found out before it is: two bytes of protobuf can be two hundred in memory,
 //! and the agent has little. Pure.
 
+use super::wire::logs::{ExportLogs, LogRecord, ResourceLogs, ScopeLogs};
 use super::wire::metrics::{
     Buckets, ExponentialHistogram, ExponentialPoint, ExportMetrics, Gauge, Histogram,
     HistogramPoint, Metric, NumberPoint, Quantile, ResourceMetrics, ScopeMetrics, Sum, Summary,
@@ -117,8 +118,22 @@ shape!(
 );
 shape!(SPAN_STATUS, SpanStatus, []);
 
+shape!(EXPORT_LOGS, ExportLogs, [(1, Message(&LOGS_OF_RESOURCE))]);
+shape!(
+    LOGS_OF_RESOURCE,
+    ResourceLogs,
+    [(1, Message(&RESOURCE)), (2, Message(&LOGS_OF_SCOPE))]
+);
+shape!(LOGS_OF_SCOPE, ScopeLogs, [(2, Message(&LOG_RECORD))]);
+shape!(
+    LOG_RECORD,
+    LogRecord,
+    [(5, Message(&ANY)), (6, Message(&KEY_VALUE))]
+);
+
 /// The requests.
 pub(super) static METRICS: &Shape = &EXPORT_METRICS;
+pub(super) static LOGS: &Shape = &EXPORT_LOGS;
 pub(super) static TRACES: &Shape = &EXPORT_TRACES;
 
 /// About how many bytes a protobuf message takes in memory beside its texts, counted up to the first that is over `limit`.
@@ -259,6 +274,7 @@ mod tests {
             size_of::<Metric>(),
             size_of::<ExponentialPoint>(),
             size_of::<HistogramPoint>(),
+            size_of::<LogRecord>(),
             size_of::<Span>(),
             size_of::<KeyValue>(),
         ];
@@ -270,7 +286,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_end_and_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            for shape in [METRICS, TRACES] {
+            for shape in [METRICS, LOGS, TRACES] {
                 prop_assert!(protobuf(&bytes, shape, usize::MAX) < 400 * (bytes.len() + 1));
             }
         }

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+pub(super) mod logs;
 pub(super) mod metrics;
 pub(super) mod traces;
 
