@@ -188,10 +188,7 @@ pub(super) mod tests {
             ]
             .map(PathBuf::from)
         );
-        assert_eq!(
-            named_in(Path::new("/x"), b"\xff /a.pem"),
-            [PathBuf::new(); 0]
-        );
+        assert!(named_in(Path::new("/x"), b"\xff /a.pem").is_empty());
     }
 
     proptest! {
