@@ -18,6 +18,7 @@ mod damage;
 mod descriptors;
 mod disk;
 mod edac;
+mod endpoints;
 mod family;
 mod filesystem;
 mod inventory;
@@ -49,6 +50,7 @@ mod text;
 mod thermal;
 mod vmstat;
 
+pub use endpoints::{Endpoints, Transport};
 pub use limits::Limits;
 pub use own::{
     CONNECTIONS_UNATTRIBUTED, EDGES_BEYOND, HOST_CPU, MALFORMED, PROCESSES_BEYOND, SAMPLES_MISSED,

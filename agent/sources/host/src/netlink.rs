@@ -7,6 +7,8 @@ mod subscription;
 pub(crate) use socket::{Netlink, NetlinkError};
 pub(crate) use subscription::{Heard, Subscription};
 
+/// NLM_F_REQUEST.
+const ONE: u16 = 0x1;
 /// NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH.
 const DUMP: u16 = 0x301;
 /// NLM_F_DUMP_INTR: what is dumped changed meanwhile.
@@ -93,13 +95,13 @@ fn after(bytes: &[u8], length: usize) -> &[u8] {
     bytes.get(padded..).unwrap_or_default()
 }
 
-/// A request for a dump of this type.
-pub(crate) fn dump_request(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+/// A request of this type.
+fn request(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let length = HEADER_BYTES + payload.len();
     let mut request = Vec::with_capacity(length);
     request.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     request.extend(kind.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
+    request.extend(flags.to_ne_bytes());
     request.extend(sequence.to_ne_bytes());
     request.extend(0u32.to_ne_bytes());
     request.extend(payload);
@@ -127,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn raw(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut bytes = dump_request(kind, sequence, body);
+        let mut bytes = request(kind, DUMP, sequence, body);
         bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::endpoints::Endpoints;
 use crate::limits::Limits;
 use crate::roots::HostRoots;
 use crate::sampler::HostSampler;
@@ -46,6 +47,8 @@ pub struct HostConfig {
     pub agent_version: String,
     /// How much sampling may cost just now. Default calm, for ever.
     pub strain: StrainGauge,
+    /// Whom others ask whose a socket is. Default nobody, and nothing is kept for them.
+    pub endpoints: Option<Endpoints>,
 }
 
 impl HostConfig {
@@ -58,6 +61,7 @@ impl HostConfig {
             interval: Duration::from_secs(1),
             agent_version: agent_version.into(),
             strain: StrainGauge::default(),
+            endpoints: None,
         }
     }
 }
@@ -141,7 +145,8 @@ impl Sampling {
     fn new(config: HostConfig, sink: Arc<dyn Sink>, missed: Arc<AtomicU64>) -> Self {
         Self {
             sampler: HostSampler::new(config.host, config.roots, config.limits)
-                .easing(config.strain.clone()),
+                .easing(config.strain.clone())
+                .telling(config.endpoints),
             sink,
             agent_version: config.agent_version,
             missed,

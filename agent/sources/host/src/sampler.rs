@@ -18,6 +18,7 @@ use crate::cpu::Cpu;
 use crate::damage::Damage;
 use crate::disk::Disks;
 use crate::edac::Edac;
+use crate::endpoints::Endpoints;
 use crate::family::Group;
 use crate::filesystem::{Filesystems, ask_kernel};
 use crate::inventory::{self, Facts, Users};
@@ -86,6 +87,7 @@ pub struct HostSampler {
     process_count: Group<1>,
     services: Services,
     sockets: SocketSampler,
+    endpoints: Option<Endpoints>,
     ports: Group<1>,
     own: Own,
     facts: Facts,
@@ -100,6 +102,12 @@ impl HostSampler {
     /// Costs less while the host suffers.
     pub fn easing(mut self, strain: StrainGauge) -> Self {
         self.sockets.ease(strain);
+        self
+    }
+
+    /// Lets others ask whose a socket is.
+    pub fn telling(mut self, endpoints: Option<Endpoints>) -> Self {
+        self.endpoints = endpoints;
         self
     }
 
@@ -136,6 +144,7 @@ impl HostSampler {
             process_count: Group::new(machine(), &COUNT),
             services: Services::new(host.clone(), &roots, &open, &limits),
             sockets: SocketSampler::new(host.clone(), &roots, &limits),
+            endpoints: None,
             ports: Group::new(machine(), &PORTS),
             own: Own::new(host.clone(), &open),
             facts: Facts::read(&roots),
@@ -192,6 +201,10 @@ impl HostSampler {
             .sockets
             .sample(now, monotonic, &self.services, &self.processes);
         self.edges = edges;
+        if let Some(endpoints) = &self.endpoints {
+            let own = self.addresses.as_deref().unwrap_or_default();
+            endpoints.note(self.services.cgroups(), self.processes.owners(), own);
+        }
         if let Some(used) = self.sockets.take_ports_used() {
             self.ports.set(registry, &[used as f64]);
         }

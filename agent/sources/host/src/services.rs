@@ -220,6 +220,11 @@ impl Services {
         self.cgroup_ids.get(&id)
     }
 
+    /// The services of all cgroups that are known.
+    pub(crate) fn cgroups(&self) -> &HashMap<u64, Arc<str>> {
+        &self.cgroup_ids
+    }
+
     /// Counts one process.
     pub(crate) fn add(&mut self, service: &Arc<str>, claimed: bool, part: &Part) {
         let now = self.now;

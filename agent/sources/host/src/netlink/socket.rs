@@ -8,7 +8,7 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt,
 };
 
-use super::{Malformed, Message, dump_request, messages};
+use super::{DUMP, Malformed, Message, ONE, messages, request};
 
 /// Longest wait for a part of an answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -66,23 +66,47 @@ impl Netlink {
         payload: &[u8],
         each: impl FnMut(&[u8]),
     ) -> Result<bool, NetlinkError> {
-        let found = self.try_dump(kind, payload, each);
+        self.exchange(kind, DUMP, payload, each)
+    }
+
+    /// Asks for one thing and hands over the body of the answer.
+    ///
+    /// # Errors
+    /// As [`Self::dump`]. The kernel refuses as well where there is no such thing.
+    pub(crate) fn one(
+        &mut self,
+        kind: u16,
+        payload: &[u8],
+        each: impl FnMut(&[u8]),
+    ) -> Result<(), NetlinkError> {
+        self.exchange(kind, ONE, payload, each).map(|_| ())
+    }
+
+    fn exchange(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        payload: &[u8],
+        each: impl FnMut(&[u8]),
+    ) -> Result<bool, NetlinkError> {
+        let found = self.try_exchange(kind, flags, payload, each);
         if found.is_err() {
             self.socket = None;
         }
         found
     }
 
-    fn try_dump(
+    fn try_exchange(
         &mut self,
         kind: u16,
+        flags: u16,
         payload: &[u8],
         mut each: impl FnMut(&[u8]),
     ) -> Result<bool, NetlinkError> {
         self.buffer.resize(BUFFER_BYTES, 0);
         self.sequence = self.sequence.wrapping_add(1);
         let expected = self.sequence;
-        let request = dump_request(kind, expected, payload);
+        let request = request(kind, flags, expected, payload);
         let socket = match &mut self.socket {
             Some(socket) => socket,
             closed => closed.insert(open(self.protocol).map_err(NetlinkError::Socket)?),
@@ -112,6 +136,10 @@ impl Netlink {
                         if sequence == expected {
                             whole &= !interrupted;
                             each(body);
+                            // Only a dump has an end of its own.
+                            if flags == ONE {
+                                return Ok(whole);
+                            }
                         }
                     }
                 }

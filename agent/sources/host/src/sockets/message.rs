@@ -1,7 +1,7 @@
-//! What sock_diag says of a TCP socket, as a pure function over bytes. sock_diag(7), linux/inet_diag.h,
+//! What sock_diag says of a TCP or UDP socket, as a pure function over bytes. sock_diag(7), linux/inet_diag.h,
 //! `struct tcp_info` of linux/tcp.h.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::netlink::{Malformed, attributes, u32_at, u64_at};
 
@@ -12,6 +12,7 @@ const REQUEST_BYTES: usize = 56;
 /// `struct inet_diag_msg`.
 const FIXED_BYTES: usize = 72;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const INET: u8 = 2;
 const INET6: u8 = 10;
 /// INET_DIAG_INFO, as an attribute and as the bit that asks for it.
@@ -56,7 +57,16 @@ pub(crate) struct End {
     pub port: u16,
 }
 
-/// One TCP socket.
+impl From<SocketAddr> for End {
+    fn from(of: SocketAddr) -> Self {
+        Self {
+            address: of.ip().to_canonical(),
+            port: of.port(),
+        }
+    }
+}
+
+/// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub state: u8,
@@ -137,6 +147,45 @@ pub(crate) fn request(family: u8, states: u32) -> [u8; REQUEST_BYTES] {
     }
     request[4..8].copy_from_slice(&states.to_ne_bytes());
     request
+}
+
+/// The payload of a request for the one TCP socket with these ends.
+pub(crate) fn tcp_request(local: End, remote: End) -> [u8; REQUEST_BYTES] {
+    let mut request = [0; REQUEST_BYTES];
+    (request[0], request[1]) = (family(local.address), TCP);
+    request[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+    request[8..10].copy_from_slice(&local.port.to_be_bytes());
+    request[10..12].copy_from_slice(&remote.port.to_be_bytes());
+    request[12..28].copy_from_slice(&sixteen(local.address));
+    request[28..44].copy_from_slice(&sixteen(remote.address));
+    // INET_DIAG_NOCOOKIE: whichever it is.
+    request[48..56].copy_from_slice(&u64::MAX.to_ne_bytes());
+    request
+}
+
+/// The payload of a request for all UDP sockets of a family with this port.
+pub(crate) fn udp_request(family: u8, port: u16) -> [u8; REQUEST_BYTES] {
+    let mut request = [0; REQUEST_BYTES];
+    (request[0], request[1]) = (family, UDP);
+    request[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+    request[8..10].copy_from_slice(&port.to_be_bytes());
+    request
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { INET } else { INET6 }
+}
+
+/// An address as a request has it.
+fn sixteen(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.octets());
+            bytes
+        }
+    }
 }
 
 /// Parses the body of one answer.
