@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use firstlook_journal::{Journal, JournalConfig};
-use firstlook_model::{Expiries, HostId, StrainGauge};
+use firstlook_model::{ComponentId, ComponentKind, Expiries, HostId, StrainGauge};
 use firstlook_pipeline::{Pipeline, PipelineConfig};
 use firstlook_runtime::{Ended, Pulse, Signals, Supervisor, clock, notify};
 use firstlook_sources_events::{BlindSpots, Checkpoints, EventSink, EventsConfig};
-use firstlook_sources_host::HostConfig;
+use firstlook_sources_host::{Endpoints, HostConfig, Transport};
 use firstlook_sources_probes::{Board, Served, Units};
-use firstlook_sources_receivers::{Shelves, Surroundings};
+use firstlook_sources_receivers::{Caller, Shelves, Surroundings};
 use firstlook_uplink::{Identity, Uplink, UplinkStatus};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -181,6 +181,10 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let mut host = HostConfig::new(host_id.clone(), VERSION);
     host.roots = config.host_roots();
     host.strain = strain.clone();
+    let receivers = config.receivers();
+    let endpoints = Endpoints::new(host.roots.proc.clone());
+    // Nothing is kept for askers where there are none.
+    host.endpoints = receivers.otlp.is_some().then(|| endpoints.clone());
     let (host_sink, host_stop) = (Arc::clone(&source), stop.clone());
     supervisor.spawn("host sources", async move {
         while !host_stop.is_cancelled() {
@@ -216,11 +220,11 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let run = firstlook_sources_probes::served(served, stop.clone());
     supervisor.spawn("certificates", run);
 
-    let receivers = config.receivers();
     let (named, lines) = (listeners.clone(), Arc::clone(&source));
     let around = Surroundings {
         host: host_id.clone(),
         owner: Arc::new(move |address| listeners.owner(address)),
+        caller: caller(endpoints, Transport::Tcp, host_id.clone()),
         named: Arc::new(move |name| named.named(name)),
         lines: Arc::new(move |delivery| {
             let lines = Arc::clone(&lines);
@@ -269,6 +273,17 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
         Ended::Returned(name) => anyhow::bail!("{name} ended by itself"),
         Ended::Panicked(name) => anyhow::bail!("{name} panicked"),
     }
+}
+
+/// Names the services whose programs call receivers.
+fn caller(endpoints: Endpoints, transport: Transport, host: HostId) -> Caller {
+    Arc::new(move |from, to| {
+        let (endpoints, host) = (endpoints.clone(), host.clone());
+        Box::pin(async move {
+            let name = endpoints.owner(transport, from, to).await?;
+            ComponentId::on_host(ComponentKind::Service, host, &*name).ok()
+        })
+    })
 }
 
 /// What the event sources are to watch.

@@ -210,6 +210,7 @@ mod tests {
             let around = firstlook_sources_receivers::Surroundings {
                 host: HostId::new("h2").unwrap(),
                 owner: Arc::new(|_| None),
+                caller: Arc::new(|_, _| Box::pin(async { None })),
                 named: Arc::new(|_| None),
                 lines: Arc::new(|_| Box::pin(async {})),
             };

@@ -267,6 +267,7 @@ mod tests {
         let around = firstlook_sources_receivers::Surroundings {
             host,
             owner: Arc::new(|_| None),
+            caller: Arc::new(|_, _| Box::pin(async { None })),
             named: Arc::new(|_| None),
             lines: Arc::new(|_| Box::pin(async {})),
         };

@@ -159,12 +159,15 @@ impl Scrape {
     }
 }
 
+/// Whether this cannot be the name of a unit.
+pub(crate) fn no_unit(name: &str) -> bool {
+    name.is_empty() || name.len() > 255 || name.chars().any(char::is_control)
+}
+
 fn limits(series_budget: usize, service: Option<&str>) -> Option<&'static str> {
     if !(1..=PART_BUDGET_LIMIT).contains(&series_budget) {
         return Some("series_budget: 1 to 2000 is allowed");
     }
-    let no_unit =
-        |name: &str| name.is_empty() || name.len() > 255 || name.chars().any(char::is_control);
     service
         .is_some_and(no_unit)
         .then_some("service: the name of a unit is needed")
@@ -222,6 +225,7 @@ mod tests {
             ("[statsd]\nlisten = \"127.0.0.1:0\"", "statsd: listen"),
             ("[otlp]\nseries_budget = 2001", "otlp: series_budget"),
             ("[otlp]\nservice = \"\"", "otlp: service"),
+            ("[otlp]\nrelays = [\"\"]", "otlp: relays"),
             ("[otlp]\nhttp_listen = \"127.0.0.1:0\"", "otlp: http_listen"),
             ("[otlp]\ngrpc_listen = \"127.0.0.1:0\"", "otlp: grpc_listen"),
             ("[otlp]\ngrpc_listen = \"127.0.0.1:4318\"", "two ports"),
@@ -254,6 +258,7 @@ mod tests {
         assert_eq!(shown, Statsd::default());
         let shown = Otlp {
             service: None,
+            relays: Vec::new(),
             ..file.otlp.unwrap()
         };
         assert_eq!(shown, Otlp::default());

@@ -17,6 +17,8 @@ mod statsd;
 pub use config::{ENDPOINTS_LIMIT, Fault, Receivers, SERIES_BUDGET_LIMIT, Scrape, check};
 pub use endpoint::{Endpoint, NoEndpoint};
 pub use otlp::Otlp;
-pub use run::{LinesTaken, LinesTo, Named, Owner, ReceiverEnded, Surroundings, run};
+pub use run::{
+    Called, Caller, LinesTaken, LinesTo, Named, Owner, ReceiverEnded, Surroundings, run,
+};
 pub use shelf::{Columns, Shelves};
 pub use statsd::Statsd;

@@ -15,7 +15,7 @@ use firstlook_model::{ComponentId, HostId};
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::about;
+use crate::config::{about, no_unit};
 use crate::run::LinesTo;
 use crate::shelf::Shelves;
 use desk::Desk;
@@ -42,6 +42,9 @@ pub(crate) use desk::OWN_SERIES;
 /// How often what came is told: as often as there are frames of the host.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// Most units that pass on what others tell.
+const RELAYS_LIMIT: usize = 16;
+
 /// `[otlp]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -50,9 +53,12 @@ pub struct Otlp {
     pub http_listen: SocketAddr,
     /// Address and port of OTLP over gRPC, without TLS. Default `127.0.0.1:4317`. Whoever can send there can tell anything.
     pub grpc_listen: SocketAddr,
-    /// Unit that the numbers are about, as `shop.service`, where nothing that is told names one of this host. Default: the host
-    /// itself.
+    /// Unit that the numbers are about, as `shop.service`, where it is not known whose program sends them, and nothing that is
+    /// told names one of this host. Default: the host itself.
     pub service: Option<String>,
+    /// Units that pass on what others tell, as `otelcol.service`: of what they send, the resource's `service.name` says whom it
+    /// is about. At most 16. Default none.
+    pub relays: Vec<String>,
     /// Most series kept: 1 to 2000, and 4000 with those of all endpoints and StatsD. Default 1000.
     pub series_budget: usize,
 }
@@ -63,6 +69,7 @@ impl Default for Otlp {
             http_listen: (Ipv4Addr::LOCALHOST, 4318).into(),
             grpc_listen: (Ipv4Addr::LOCALHOST, 4317).into(),
             service: None,
+            relays: Vec::new(),
             series_budget: 1_000,
         }
     }
@@ -75,6 +82,9 @@ impl Otlp {
     }
 
     pub(crate) fn wrong(&self) -> Option<&'static str> {
+        if self.relays.len() > RELAYS_LIMIT || self.relays.iter().any(|name| no_unit(name)) {
+            return Some("relays: the names of at most 16 units are allowed");
+        }
         match (self.http_listen.port(), self.grpc_listen.port()) {
             (0, _) => Some("http_listen: a port is needed"),
             (_, 0) => Some("grpc_listen: a port is needed"),

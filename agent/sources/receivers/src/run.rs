@@ -23,6 +23,13 @@ pub type Owner = Arc<dyn Fn(SocketAddr) -> Option<ComponentId> + Send + Sync>;
 /// The service of this host that goes by a name, as `shop` for `shop.service`; `None` where there is none.
 pub type Named = Arc<dyn Fn(&str) -> Option<ComponentId> + Send + Sync>;
 
+/// Whose socket the far end of one here is, by both their addresses, the far one first; `None` where that is not known, or
+/// not on this host. Asks the kernel: its answers are to be kept.
+pub type Caller = Arc<dyn Fn(SocketAddr, SocketAddr) -> Called + Send + Sync>;
+
+/// Ends with the service that calls.
+pub type Called = Pin<Box<dyn Future<Output = Option<ComponentId>> + Send>>;
+
 /// Where lines go: waits while there is no room. Dropped before its end, it has not taken them.
 pub type LinesTo = Arc<dyn Fn(Lines) -> LinesTaken + Send + Sync>;
 
@@ -36,6 +43,8 @@ pub struct Surroundings {
     pub host: HostId,
     /// Who listens where.
     pub owner: Owner,
+    /// Who made a TCP connection.
+    pub caller: Caller,
     /// Who goes by which name.
     pub named: Named,
     /// Where lines go.
@@ -62,6 +71,7 @@ pub async fn run(
     let Surroundings {
         host,
         owner,
+        caller,
         named,
         lines,
     } = around;
@@ -94,6 +104,8 @@ pub async fn run(
     if let Some(otlp) = receivers.otlp {
         let about = otlp::About {
             otherwise: otlp.about(&host),
+            relays: otlp.relays.iter().cloned().collect(),
+            caller,
             named,
         };
         let places = Places {

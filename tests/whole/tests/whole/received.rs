@@ -10,6 +10,8 @@ use std::thread::{JoinHandle, spawn};
 use firstlook_whole::{Host, House, until};
 use serde_json::{Value, json};
 
+use crate::units::alone;
+
 const SHOP: &str = "service:h1/shop.service";
 /// Told for the number of orders by an endpoint that is to end.
 const OVER: u64 = u64::MAX;
@@ -68,9 +70,29 @@ fn serve(listener: &TcpListener, orders: &AtomicU64) {
     }
 }
 
-/// The values of a series, oldest first.
+/// The service that this process is of, as agents here name it: that of a port at which it listens.
+fn us() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen = alone(&["run", "--once", "--json", "--state-dir", "/nonexistent"]);
+    let document: Value = serde_json::from_str(&seen.out).expect("an observation");
+    let listeners = document["inventory"]["listeners"].as_array();
+    let ours = listeners.into_iter().flatten().find(|l| l["port"] == port);
+    let component = ours
+        .and_then(|l| l["component"].as_str())
+        .expect("its listener");
+    let (kind, name) = component.split_once('/').expect("a service");
+    assert!(kind.starts_with("service:"), "{component}");
+    name.to_owned()
+}
+
+/// The values of a series of the shop, oldest first.
 fn values(house: &House, signal: &str) -> Vec<f64> {
-    let shown = house.ask(&["metrics", SHOP, signal, "--json"]);
+    values_of(house, SHOP, signal)
+}
+
+fn values_of(house: &House, component: &str, signal: &str) -> Vec<f64> {
+    let shown = house.ask(&["metrics", component, signal, "--json"]);
     let document: Value = serde_json::from_str(&shown.out).unwrap_or_default();
     let points = document["series"][0]["points"].as_array();
     let values = points.into_iter().flatten();
@@ -143,25 +165,47 @@ fn told(address: SocketAddr, path: &str, message: &Value) -> Option<String> {
     Some(answer)
 }
 
-#[test]
-fn what_a_program_tells_in_opentelemetrys_form_is_shown_under_its_service() {
-    let house = House::open();
-    let mut host = Host::join(&house, "h1");
+/// Has the host take OTLP, with more of its configuration, and says where by HTTP.
+fn take_otlp(host: &mut Host, more: &str) -> SocketAddr {
     // Ports that were free a moment ago.
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (http, grpc) = (free(), free());
     let (address, calls) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
     drop((http, grpc));
     host.configure(&format!(
-        "[otlp]\nhttp_listen = \"{address}\"\ngrpc_listen = \"{calls}\"\nservice = \"shop.service\"\n"
+        "[otlp]\nhttp_listen = \"{address}\"\ngrpc_listen = \"{calls}\"\nservice = \"shop.service\"\n{more}\n"
     ));
-    let orders = |number: u64, name: &str| {
-        let attribute = json!({"key": "order.kind", "value": {"stringValue": "new"}});
-        let point = json!({"asInt": number.to_string(), "startTimeUnixNano": "7", "attributes": [attribute]});
-        let sum = json!({"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [point]});
-        let metrics = json!([{"name": name, "unit": "1", "sum": sum}]);
-        json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})
-    };
+    address
+}
+
+fn orders(number: u64, name: &str) -> Value {
+    let attribute = json!({"key": "order.kind", "value": {"stringValue": "new"}});
+    let point =
+        json!({"asInt": number.to_string(), "startTimeUnixNano": "7", "attributes": [attribute]});
+    let sum = json!({"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [point]});
+    let metrics = json!([{"name": name, "unit": "1", "sum": sum}]);
+    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})
+}
+
+#[test]
+fn what_a_program_tells_is_its_own_services_as_the_kernel_shows_it() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    let us = format!("service:h1/{}", us());
+    let address = take_otlp(&mut host, "");
+    // Before the first sample, nobody is known yet.
+    until("our orders", || {
+        told(address, "/v1/metrics", &orders(7, "shop.orders"))?;
+        let values = values_of(&house, &us, "shop.orders{kind=\"new\"}");
+        values.contains(&7.0).then_some(())
+    });
+}
+
+#[test]
+fn what_a_relay_passes_on_in_opentelemetrys_form_is_shown_under_its_service() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    let address = take_otlp(&mut host, &format!("relays = [{:?}]", us()));
     let answer = until("a receiver", || {
         told(address, "/v1/metrics", &orders(7, "shop.orders"))
     });

@@ -73,7 +73,7 @@ fn units_expose_little() {
 }
 
 /// Runs the agent without a collector, and without what this machine may or may not have.
-fn alone(words: &[&str]) -> Said {
+pub(crate) fn alone(words: &[&str]) -> Said {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("agent.toml");
     let blind = "[roots]\njournal = []\nkmsg = \"/nonexistent/kmsg\"\nsystem_bus = \"\"\n";

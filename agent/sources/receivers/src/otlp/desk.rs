@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use firstlook_model::{Lines, RawLine, SignalKind, Timestamp, Unit};
+use firstlook_model::{ComponentId, Lines, RawLine, SignalKind, Timestamp, Unit};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Places;
-use super::about::About;
+use super::about::{About, Connection};
 use super::logs;
 use super::message::{self, Form, Message, Service};
 use super::metrics::Taking;
@@ -108,11 +108,19 @@ impl Desk {
         place.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 
-    /// Takes a message.
+    /// Takes a message that came on a connection.
     ///
     /// # Errors
     /// When it cannot be read, or not now.
-    pub async fn take(&self, service: Service, form: Form, body: &[u8]) -> Result<Taken, Refusal> {
+    pub async fn take(
+        &self,
+        on: &Connection,
+        service: Service,
+        form: Form,
+        body: &[u8],
+    ) -> Result<Taken, Refusal> {
+        let maker = on.maker(&self.about).await;
+        let maker = maker.as_ref();
         let turn = self.reading.acquire().await.map_err(|_| Refusal::Busy)?;
         {
             let mut books = self.books();
@@ -122,10 +130,10 @@ impl Desk {
             books.read += body.len();
         }
         match message::read(service, form, body)? {
-            Message::Metrics(metrics) => Ok(self.metrics(&metrics)),
-            Message::Traces(traces) => Ok(self.traces(&traces)),
+            Message::Metrics(metrics) => Ok(self.metrics(maker, &metrics)),
+            Message::Traces(traces) => Ok(self.traces(maker, &traces)),
             Message::Logs(logs) => {
-                let (lines, refused) = self.lines(&logs);
+                let (lines, refused) = self.lines(maker, &logs);
                 drop((turn, logs));
                 let records = lines.len() as u64 + refused;
                 self.deliver(lines).await?;
@@ -135,11 +143,11 @@ impl Desk {
     }
 
     /// The lines of a message, and how many records are none.
-    fn lines(&self, logs: &ExportLogs) -> (Vec<RawLine>, u64) {
+    fn lines(&self, maker: Option<&ComponentId>, logs: &ExportLogs) -> (Vec<RawLine>, u64) {
         let micros = i64::try_from(now_nanos() / 1_000).unwrap_or(i64::MAX);
         let (mut found, mut refused) = (Vec::new(), 0);
         for resource in &logs.resource_logs {
-            let about = self.about.of(resource.resource.as_ref());
+            let about = self.about.of(maker, resource.resource.as_ref());
             let now = Timestamp::from_micros(micros);
             refused += logs::lines(&about, resource, now, &mut found);
         }
@@ -186,11 +194,11 @@ impl Desk {
         counts.refused_requests += u64::from(refused);
     }
 
-    fn metrics(&self, metrics: &ExportMetrics) -> Taken {
+    fn metrics(&self, maker: Option<&ComponentId>, metrics: &ExportMetrics) -> Taken {
         let mut books = self.books();
         let mut taking = Taking::new(&mut books.totals, now_nanos());
         for resource in &metrics.resource_metrics {
-            let about = self.about.of(resource.resource.as_ref());
+            let about = self.about.of(maker, resource.resource.as_ref());
             taking.resource(&about, resource);
         }
         let taken = taking.finish();
@@ -208,11 +216,11 @@ impl Desk {
         }
     }
 
-    fn traces(&self, traces: &ExportTraces) -> Taken {
+    fn traces(&self, maker: Option<&ComponentId>, traces: &ExportTraces) -> Taken {
         let mut books = self.books();
         let mut taken = spans::Taken::default();
         for resource in &traces.resource_spans {
-            let about = self.about.of(resource.resource.as_ref());
+            let about = self.about.of(maker, resource.resource.as_ref());
             books.spans.resource(&about, resource, &mut taken);
         }
         books.counts.spans += taken.spans;

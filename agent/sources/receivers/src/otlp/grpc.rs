@@ -14,6 +14,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use prost::Message;
 
+use super::about::Connection;
 use super::body::{MESSAGE_LIMIT_BYTES, inflate, whole};
 use super::desk::Desk;
 use super::message::{Form, Service};
@@ -28,16 +29,16 @@ const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 pub(super) type Reply = WithTrailers<Full<Bytes>, Ready<Option<Result<HeaderMap, Infallible>>>>;
 
 /// Answers one call.
-pub(super) async fn respond<B>(desk: &Desk, request: Request<B>) -> Response<Reply>
+pub(super) async fn respond<B>(desk: &Desk, on: &Connection, request: Request<B>) -> Response<Reply>
 where
     B: Body + Unpin,
 {
-    let outcome = outcome(desk, request).await;
+    let outcome = outcome(desk, on, request).await;
     desk.count(outcome.is_err());
     reply(outcome)
 }
 
-async fn outcome<B>(desk: &Desk, request: Request<B>) -> Result<Taken, Refusal>
+async fn outcome<B>(desk: &Desk, on: &Connection, request: Request<B>) -> Result<Taken, Refusal>
 where
     B: Body + Unpin,
 {
@@ -64,10 +65,10 @@ where
     let _place = desk.place().await?;
     let body = whole(request.into_body(), MESSAGE_LIMIT_BYTES + PREFIX_BYTES).await?;
     match message(&body)? {
-        (false, message) => desk.take(service, Form::Protobuf, message).await,
+        (false, message) => desk.take(on, service, Form::Protobuf, message).await,
         (true, packed) if packs => {
             let message = inflate(packed)?;
-            desk.take(service, Form::Protobuf, &message).await
+            desk.take(on, service, Form::Protobuf, &message).await
         }
         (true, _) => Err(Refusal::NoPacking),
     }

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::about::Connection;
 use super::body::{MESSAGE_LIMIT_BYTES, inflate, whole};
 use super::desk::Desk;
 use super::grpc;
@@ -66,8 +67,8 @@ pub(super) async fn accept(listener: &TcpListener, speaks: Speaks, desk: &Arc<De
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let answered = answer(stream, speaks, Arc::clone(desk));
+            Ok((stream, peer)) => {
+                let answered = answer(stream, peer, speaks, Arc::clone(desk));
                 connections.spawn(async move {
                     let _place = place;
                     answered.await;
@@ -112,15 +113,17 @@ impl Patience {
     }
 }
 
-async fn answer(stream: TcpStream, speaks: Speaks, desk: Arc<Desk>) {
+async fn answer(stream: TcpStream, peer: SocketAddr, speaks: Speaks, desk: Arc<Desk>) {
+    let ends = stream.local_addr().ok().map(|here| (peer, here));
+    let on = Arc::new(Connection::new(ends));
     let patience = Patience(Arc::new(Mutex::new(Instant::now() + FIRST_WITHIN)));
     let (stream, asked) = (TokioIo::new(stream), patience.clone());
     // Dropped midway, a connection is closed, and what was asked on it is asked again elsewhere.
     match speaks {
         Speaks::Http => {
             let service = service_fn(move |request| {
-                let (desk, asked) = (Arc::clone(&desk), asked.clone());
-                async move { asked.during(respond(&desk, request)).await }
+                let (desk, on, asked) = (Arc::clone(&desk), Arc::clone(&on), asked.clone());
+                async move { asked.during(respond(&desk, &on, request)).await }
             });
             let serving = http1::Builder::new()
                 .max_buf_size(HEAD_LIMIT_BYTES.into())
@@ -132,8 +135,8 @@ async fn answer(stream: TcpStream, speaks: Speaks, desk: Arc<Desk>) {
         }
         Speaks::Grpc => {
             let service = service_fn(move |request| {
-                let (desk, asked) = (Arc::clone(&desk), asked.clone());
-                async move { asked.during(grpc::respond(&desk, request)).await }
+                let (desk, on, asked) = (Arc::clone(&desk), Arc::clone(&on), asked.clone());
+                async move { asked.during(grpc::respond(&desk, &on, request)).await }
             });
             let serving = http2::Builder::new(TokioExecutor::new())
                 .max_concurrent_streams(CALLS_AT_ONCE)
@@ -148,7 +151,11 @@ async fn answer(stream: TcpStream, speaks: Speaks, desk: Arc<Desk>) {
 }
 
 /// Answers one request.
-pub(super) async fn respond<B>(desk: &Desk, request: Request<B>) -> Response<Full<Bytes>>
+pub(super) async fn respond<B>(
+    desk: &Desk,
+    on: &Connection,
+    request: Request<B>,
+) -> Response<Full<Bytes>>
 where
     B: Body + Unpin,
 {
@@ -159,13 +166,14 @@ where
         _ => None,
     };
     let form = form(request.headers());
-    let outcome = outcome(desk, request, service, form).await;
+    let outcome = outcome(desk, on, request, service, form).await;
     desk.count(outcome.is_err());
     reply(service, form, outcome)
 }
 
 async fn outcome<B>(
     desk: &Desk,
+    on: &Connection,
     request: Request<B>,
     service: Option<Service>,
     form: Option<Form>,
@@ -184,7 +192,7 @@ where
     if packed {
         body = inflate(&body)?;
     }
-    desk.take(service, form, &body).await
+    desk.take(on, service, form, &body).await
 }
 
 /// The form that a request says its message has.

@@ -1,3 +1,4 @@
+use super::about::Connection;
 use super::message::{Form, Service};
 use super::serve::respond;
 use super::wire::metrics::{
@@ -13,9 +14,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use proptest::prelude::*;
 use prost::Message;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 mod calls;
+mod owner;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -28,15 +31,17 @@ fn desk(series_budget: usize) -> Desk {
 }
 
 fn desk_with(series_budget: usize, lines: LinesTo) -> Desk {
-    let service = |name: &str| about(Some(&format!("{name}.service")), &host());
-    Desk::new(
-        series_budget,
-        About {
-            otherwise: ComponentId::host(host()),
-            named: Arc::new(move |name| (name == "shop").then(|| service(name))),
-        },
-        lines,
-    )
+    let about = About {
+        otherwise: ComponentId::host(host()),
+        relays: BTreeSet::new(),
+        caller: Arc::new(|_, _| Box::pin(async { None })),
+        named: Arc::new(|name| (name == "shop").then(|| unit(name))),
+    };
+    Desk::new(series_budget, about, lines)
+}
+
+fn unit(name: &str) -> ComponentId {
+    about(Some(&format!("{name}.service")), &host())
 }
 
 fn places(desk: &Desk) -> Places {
@@ -101,7 +106,9 @@ fn post(kind: &str, packing: Option<&str>, body: impl Into<Bytes>) -> Request<Fu
 }
 
 async fn answered(desk: &Desk, request: Request<Full<Bytes>>) -> (u16, http::HeaderMap, Bytes) {
-    let (parts, body) = respond(desk, request).await.into_parts();
+    let (parts, body) = respond(desk, &Connection::new(None), request)
+        .await
+        .into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (parts.status.as_u16(), parts.headers, body)
 }
