@@ -184,7 +184,8 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let receivers = config.receivers();
     let endpoints = Endpoints::new(host.roots.proc.clone());
     // Nothing is kept for askers where there are none.
-    host.endpoints = receivers.otlp.is_some().then(|| endpoints.clone());
+    let ask = receivers.otlp.is_some() || receivers.statsd.is_some();
+    host.endpoints = ask.then(|| endpoints.clone());
     let (host_sink, host_stop) = (Arc::clone(&source), stop.clone());
     supervisor.spawn("host sources", async move {
         while !host_stop.is_cancelled() {
@@ -224,7 +225,8 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     let around = Surroundings {
         host: host_id.clone(),
         owner: Arc::new(move |address| listeners.owner(address)),
-        caller: caller(endpoints, Transport::Tcp, host_id.clone()),
+        caller: caller(endpoints.clone(), Transport::Tcp, host_id.clone()),
+        sender: caller(endpoints, Transport::Udp, host_id.clone()),
         named: Arc::new(move |name| named.named(name)),
         lines: Arc::new(move |delivery| {
             let lines = Arc::clone(&lines);
@@ -275,7 +277,7 @@ pub async fn run(config: Config, signals: Signals) -> anyhow::Result<()> {
     }
 }
 
-/// Names the services whose programs call receivers.
+/// Names the services whose programs call receivers or send to them.
 fn caller(endpoints: Endpoints, transport: Transport, host: HostId) -> Caller {
     Arc::new(move |from, to| {
         let (endpoints, host) = (endpoints.clone(), host.clone());

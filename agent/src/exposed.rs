@@ -211,6 +211,7 @@ mod tests {
                 host: HostId::new("h2").unwrap(),
                 owner: Arc::new(|_| None),
                 caller: Arc::new(|_, _| Box::pin(async { None })),
+                sender: Arc::new(|_, _| Box::pin(async { None })),
                 named: Arc::new(|_| None),
                 lines: Arc::new(|_| Box::pin(async {})),
             };

@@ -268,6 +268,7 @@ mod tests {
             host,
             owner: Arc::new(|_| None),
             caller: Arc::new(|_, _| Box::pin(async { None })),
+            sender: Arc::new(|_, _| Box::pin(async { None })),
             named: Arc::new(|_| None),
             lines: Arc::new(|_| Box::pin(async {})),
         };

@@ -45,6 +45,8 @@ pub struct Surroundings {
     pub owner: Owner,
     /// Who made a TCP connection.
     pub caller: Caller,
+    /// Who sends datagrams by UDP.
+    pub sender: Caller,
     /// Who goes by which name.
     pub named: Named,
     /// Where lines go.
@@ -72,6 +74,7 @@ pub async fn run(
         host,
         owner,
         caller,
+        sender,
         named,
         lines,
     } = around;
@@ -99,7 +102,7 @@ pub async fn run(
     if let Some(statsd) = receivers.statsd {
         let room = statsd.series_budget + statsd::OWN_SERIES;
         let place = shelves.add(statsd.about(&host), room);
-        tasks.spawn(statsd::receive(statsd, shelves.clone(), place));
+        tasks.spawn(statsd::receive(statsd, sender, shelves.clone(), place));
     }
     if let Some(otlp) = receivers.otlp {
         let about = otlp::About {

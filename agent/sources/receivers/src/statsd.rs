@@ -10,10 +10,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::about;
 use crate::exposition::Sample;
+use crate::run::Caller;
 use crate::shelf::Shelves;
+use senders::Senders;
 use sums::Sums;
 
 mod line;
+mod senders;
 mod sums;
 
 /// How often what was added up is told: as often as there are frames of the host.
@@ -33,7 +36,8 @@ pub(crate) const OWN_SERIES: usize = 5;
 pub struct Statsd {
     /// Address and port. Default `127.0.0.1:8125`. Whoever can send there can tell anything.
     pub listen: SocketAddr,
-    /// Unit that the numbers are about, as `nginx.service`. Default: the host itself.
+    /// Unit that the numbers are about, as `nginx.service`. Default: the one whose program sends them, where it is on this host
+    /// and known, else the host itself.
     pub service: Option<String>,
     /// Most series kept: 1 to 2000, and 4000 with those of all endpoints. Default 500.
     pub series_budget: usize,
@@ -59,22 +63,45 @@ struct Counts {
 }
 
 impl Statsd {
-    /// What the numbers are about on `host`.
+    /// What the numbers are about on `host`, where it is not known whose they are.
     pub fn about(&self, host: &HostId) -> ComponentId {
         about(self.service.as_deref(), host)
     }
 }
 
-/// Receives without end, onto a place of `shelves`.
-pub(crate) async fn receive(statsd: Statsd, shelves: Shelves, place: usize) {
+/// Receives without end, onto a place of `shelves`. Who sends is asked unless the configuration says whom it is about.
+pub(crate) async fn receive(statsd: Statsd, sender: Caller, shelves: Shelves, place: usize) {
     let mut counts = Counts::default();
+    let mut senders = statsd.service.is_none().then(|| Senders::new(sender));
     loop {
         let Ok(socket) = UdpSocket::bind(statsd.listen).await else {
             shelves.put(place, counts.samples(false));
             sleep(BIND_AGAIN).await;
             continue;
         };
-        receive_from(&socket, &statsd, &shelves, place, &mut counts).await;
+        let onto = Onto {
+            shelves: &shelves,
+            place,
+        };
+        receive_from(&socket, &statsd, &mut senders, &onto, &mut counts).await;
+    }
+}
+
+/// Where samples go.
+struct Onto<'a> {
+    shelves: &'a Shelves,
+    place: usize,
+}
+
+impl Onto<'_> {
+    /// Puts what came there; returns for how much there was no room.
+    fn tell(&self, sums: &mut Sums) -> u64 {
+        let (shelves, place) = (self.shelves, self.place);
+        let put = |(about, samples): (Option<ComponentId>, _)| match about {
+            Some(about) => shelves.put_about(place, &about, samples),
+            None => shelves.put(place, samples),
+        };
+        sums.tell().into_iter().map(put).sum()
     }
 }
 
@@ -82,8 +109,8 @@ pub(crate) async fn receive(statsd: Statsd, shelves: Shelves, place: usize) {
 async fn receive_from(
     socket: &UdpSocket,
     statsd: &Statsd,
-    shelves: &Shelves,
-    place: usize,
+    senders: &mut Option<Senders>,
+    onto: &Onto<'_>,
     counts: &mut Counts,
 ) {
     let mut sums = Sums::new(statsd.series_budget);
@@ -96,12 +123,13 @@ async fn receive_from(
         tokio::select! {
             biased;
             _ = tick.tick() => {
-                shelves.put(place, counts.samples(true));
-                counts.no_room += shelves.put(place, sums.tell());
+                onto.shelves.put(onto.place, counts.samples(true));
+                counts.no_room += onto.tell(&mut sums);
+                senders.iter_mut().for_each(Senders::told);
                 read = 0;
             }
-            received = socket.recv(&mut datagram) => {
-                let Ok(length) = received else {
+            received = socket.recv_from(&mut datagram) => {
+                let Ok((length, from)) = received else {
                     return;
                 };
                 counts.packets += 1;
@@ -109,21 +137,25 @@ async fn receive_from(
                 if read > READ_LIMIT_BYTES {
                     counts.unread_packets += 1;
                 } else if let Some(text) = datagram.get(..length) {
-                    take(text, &mut sums, counts);
+                    let about = match senders {
+                        Some(senders) => senders.of(from, statsd.listen).await,
+                        None => None,
+                    };
+                    take(text, about.as_ref(), &mut sums, counts);
                 }
             }
         }
     }
 }
 
-fn take(datagram: &[u8], sums: &mut Sums, counts: &mut Counts) {
+fn take(datagram: &[u8], about: Option<&ComponentId>, sums: &mut Sums, counts: &mut Counts) {
     for line in datagram.split(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             continue;
         }
         match std::str::from_utf8(line).ok().and_then(line::read) {
-            Some(told) if sums.add(&told) => {}
+            Some(told) if sums.add(about, &told) => {}
             Some(_) => counts.no_room += 1,
             None => counts.refused_lines += 1,
         }

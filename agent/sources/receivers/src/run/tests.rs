@@ -135,6 +135,7 @@ async fn series_are_those_of_who_listens_and_stay_so_while_nobody_does() {
             host: HostId::new("h1").unwrap(),
             owner,
             caller: Arc::new(|_, _| Box::pin(async { None })),
+            sender: Arc::new(|_, _| Box::pin(async { None })),
             named: Arc::new(|_| None),
             lines: Arc::new(|_| Box::pin(async {})),
         },

@@ -1,10 +1,10 @@
 //! What lines add up to between two tellings.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use firstlook_model::id::stable_hash;
-use firstlook_model::{SignalKind, Unit};
+use firstlook_model::{ComponentId, SignalKind, Unit};
 use tokio::time::Instant;
 
 use super::line::{Told, Values};
@@ -26,6 +26,8 @@ pub(super) struct Sums {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
+    /// Whose it is; `None` where that is not known.
+    about: Option<ComponentId>,
     name: String,
     labels: String,
     class: Class,
@@ -68,8 +70,8 @@ impl Sums {
         }
     }
 
-    /// Whether there was room.
-    pub fn add(&mut self, told: &Told<'_>) -> bool {
+    /// Adds what a service told, if it is known which. Whether there was room.
+    pub fn add(&mut self, about: Option<&ComponentId>, told: &Told<'_>) -> bool {
         let (class, numbers) = match &told.values {
             Values::Count(_) => (Class::Counter, 0),
             Values::Level(_) | Values::Step(_) => (Class::Gauge, 0),
@@ -78,6 +80,7 @@ impl Sums {
             Values::Members(values) => (Class::Set, values.len()),
         };
         let key = Key {
+            about: about.cloned(),
             name: told.name.to_owned(),
             labels: told.labels.clone(),
             class,
@@ -97,18 +100,22 @@ impl Sums {
         true
     }
 
-    /// The samples since the last telling, in order of their names; names not told for long are forgotten.
-    pub fn tell(&mut self) -> Vec<Sample> {
+    /// The samples since the last telling, by whom they are about and in order of their names; names not told for long are
+    /// forgotten.
+    pub fn tell(&mut self) -> BTreeMap<Option<ComponentId>, Vec<Sample>> {
         let now = Instant::now();
         self.held = 0;
         self.names
             .retain(|_, name| now - name.told < FORGOTTEN_AFTER);
-        let mut samples = Vec::new();
+        let mut all: BTreeMap<_, Vec<Sample>> = BTreeMap::new();
         for (key, name) in &mut self.names {
-            name.sum.tell(key, &mut samples);
+            name.sum
+                .tell(key, all.entry(key.about.clone()).or_default());
         }
-        samples.sort_unstable_by(|a, b| a.signal.cmp(&b.signal));
-        samples
+        for samples in all.values_mut() {
+            samples.sort_unstable_by(|a, b| a.signal.cmp(&b.signal));
+        }
+        all
     }
 }
 
@@ -216,12 +223,13 @@ mod tests {
 
     fn add(sums: &mut Sums, lines: &[&str]) {
         for line in lines {
-            assert!(sums.add(&read(line).unwrap()), "{line}");
+            assert!(sums.add(None, &read(line).unwrap()), "{line}");
         }
     }
 
     fn told(sums: &mut Sums) -> Vec<(String, f64)> {
-        let finite = sums.tell().into_iter().filter(|s| !s.value.is_nan());
+        let samples = sums.tell().into_values().flatten();
+        let finite = samples.filter(|s| !s.value.is_nan());
         finite.map(|s| (s.signal, s.value)).collect()
     }
 
@@ -305,10 +313,10 @@ mod tests {
         let mut sums = Sums::new(1);
         add(&mut sums, &["a:1|c", "a:1|c"]);
         let other = read("b:1|c").unwrap();
-        assert!(!sums.add(&other));
+        assert!(!sums.add(None, &other));
         tokio::time::advance(FORGOTTEN_AFTER).await;
         assert!(told(&mut sums).is_empty());
-        assert!(sums.add(&other));
+        assert!(sums.add(None, &other));
     }
 
     #[tokio::test]
@@ -317,10 +325,10 @@ mod tests {
         let line = format!("m:1{}|h", ":1".repeat(999));
         let many = read(&line).unwrap();
         for _ in 0..HELD_LIMIT / 1_000 {
-            assert!(sums.add(&many));
+            assert!(sums.add(None, &many));
         }
-        assert!(!sums.add(&read("s:a|s").unwrap()));
+        assert!(!sums.add(None, &read("s:a|s").unwrap()));
         sums.tell();
-        assert!(sums.add(&many));
+        assert!(sums.add(None, &many));
     }
 }

@@ -6,6 +6,54 @@ fn value(columns: &Columns, signal: &str) -> Option<f64> {
     Some(columns.values[at])
 }
 
+fn nobody() -> Caller {
+    std::sync::Arc::new(|_, _| Box::pin(async { None }))
+}
+
+/// About whom a count is that is sent to a receiver which knows the sender as the service `pay`.
+async fn about_whom(service: Option<&str>) -> String {
+    let port = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let statsd = Statsd {
+        listen: port.local_addr().unwrap(),
+        service: service.map(str::to_owned),
+        ..Statsd::default()
+    };
+    drop(port);
+    let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (from, to) = (sender.local_addr().unwrap(), statsd.listen);
+    let caller: Caller = std::sync::Arc::new(move |asked, at| {
+        assert_eq!((asked, at), (from, to));
+        Box::pin(async { "service:h1/pay.service".parse().ok() })
+    });
+    let shelves = Shelves::default();
+    let about = statsd.about(&HostId::new("h1").unwrap());
+    let place = shelves.add(about, 9 + OWN_SERIES);
+    let seen = async {
+        loop {
+            // Refused while nobody listens yet.
+            let _ = sender.send_to(b"orders:1|c", to).await;
+            sleep(Duration::from_millis(300)).await;
+            let columns = shelves.take();
+            if let Some(orders) = columns.series.iter().find(|s| s.signal == "orders_total") {
+                return orders.component.to_string();
+            }
+        }
+    };
+    tokio::select! {
+        () = receive(statsd, caller, shelves.clone(), place) => panic!("it ended"),
+        whom = seen => whom,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_service_comes_before_the_one_that_sends() {
+    assert_eq!(
+        about_whom(Some("shop.service")).await,
+        "service:h1/shop.service"
+    );
+    assert_eq!(about_whom(None).await, "service:h1/pay.service");
+}
+
 #[tokio::test(start_paused = true)]
 async fn datagrams_become_samples_and_what_is_refused_is_counted() {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -25,7 +73,11 @@ async fn datagrams_become_samples_and_what_is_refused_is_counted() {
     assert_eq!(about.to_string(), "service:h1/shop.service");
     let shelves = Shelves::default();
     let place = shelves.add(about, statsd.series_budget + OWN_SERIES);
-    let mut counts = Counts::default();
+    let onto = Onto {
+        shelves: &shelves,
+        place,
+    };
+    let (mut counts, mut senders) = (Counts::default(), None);
     let seen = async {
         let (mut last, mut queue) = (None, f64::NAN);
         // A gauge stands in the one telling after it came.
@@ -50,7 +102,7 @@ async fn datagrams_become_samples_and_what_is_refused_is_counted() {
         shelves.take()
     };
     let columns = tokio::select! {
-        () = receive_from(&socket, &statsd, &shelves, place, &mut counts) => panic!("it ended"),
+        () = receive_from(&socket, &statsd, &mut senders, &onto, &mut counts) => panic!("it ended"),
         columns = seen => columns,
     };
     let names: Vec<_> = columns.series[OWN_SERIES..]
@@ -91,7 +143,7 @@ async fn a_port_that_is_taken_is_told_and_tried_again() {
         }
     };
     tokio::select! {
-        () = receive(statsd, shelves.clone(), place) => {}
+        () = receive(statsd, nobody(), shelves.clone(), place) => {}
         () = seen => {}
     }
     assert!(taken.is_none());
