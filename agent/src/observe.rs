@@ -56,6 +56,8 @@ impl Gathering {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match observation {
             Observation::Frame(frame) => seen.frame = Some(frame),
+            // The last look that saw some.
+            Observation::Edges(edges) if edges.is_empty() => {}
             Observation::Edges(edges) => seen.edges = edges,
             Observation::Units(units) => {
                 // Of a unit that was told again, what was told last.

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use firstlook_model::signal::{SERIES_LIMIT, names};
 use firstlook_model::{
-    ComponentId, Expiries, Frame, HostId, Schema, Series, SignalKind, StrainGauge, Unit, UnitState,
+    ComponentId, EdgeObservation, Expiries, Frame, HostId, Schema, Series, SignalKind, StrainGauge,
+    Timestamp, Unit, UnitState,
 };
 use firstlook_sources_probes::{Board, Units};
 use firstlook_sources_receivers::{Columns, Shelves};
 
 use crate::exposed::Shown;
+
+/// The longest time that a look at connections is said to cover where none is seen.
+const LOOK_LIMIT_MS: u128 = 30_000;
 
 /// Widens frames. The widened schema is made once per schema.
 pub struct OwnSeries {
@@ -24,6 +28,9 @@ pub struct OwnSeries {
     strain: StrainGauge,
     last: Option<Widened>,
     dropped: u64,
+    /// Time of the last frame, and of the last look at connections.
+    framed: Option<Timestamp>,
+    looked: Option<Timestamp>,
 }
 
 /// What came last, and what became of it.
@@ -49,6 +56,8 @@ impl OwnSeries {
             strain: StrainGauge::default(),
             last: None,
             dropped: 0,
+            framed: None,
+            looked: None,
         }
     }
 
@@ -86,9 +95,26 @@ impl OwnSeries {
         self.units.take(states);
     }
 
+    /// Adds what spans told of calls to what one look at connections saw, which may be nothing.
+    pub fn join(&mut self, mut edges: Vec<EdgeObservation>) -> Vec<EdgeObservation> {
+        let seen = edges.first().map(|edge| (edge.time, edge.interval_ms));
+        let Some(time) = seen.map(|(time, _)| time).or(self.framed) else {
+            return edges;
+        };
+        let since = self
+            .looked
+            .map_or(0, |looked| time.since(looked).as_millis());
+        let since = u32::try_from(since.clamp(1_000, LOOK_LIMIT_MS)).unwrap_or(1_000);
+        self.looked = Some(time);
+        let interval_ms = seen.map_or(since, |(_, interval_ms)| interval_ms);
+        self.received.called().join(&mut edges, time, interval_ms);
+        edges
+    }
+
     /// Adds the three samples, the results of probes, the ends of certificates and what was received to a frame. One that is
     /// full already stays as it is; one that has no room for what was received goes without.
     pub fn widen(&mut self, mut frame: Frame, journal_bytes: u64) -> Frame {
+        self.framed = Some(frame.time);
         let received = self.received.take();
         let (expiries, ends) = self.expiries.columns();
         let own = 3 + self.probes.series().len() + expiries.len();
@@ -167,7 +193,6 @@ impl OwnSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firstlook_model::Timestamp;
 
     #[test]
     fn a_frame_gets_three_more_columns_under_one_schema() {

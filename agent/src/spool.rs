@@ -170,6 +170,7 @@ impl Spool {
             Observation::Frame(frame) => {
                 Observation::Frame(self.own.widen(frame, self.journal.bytes()))
             }
+            Observation::Edges(edges) => Observation::Edges(self.own.join(edges)),
             other => other,
         });
         if urgent && self.refused.is_none() {

@@ -1,6 +1,6 @@
 //! `firstlook map`: components, the dependencies observed between them, and how both fare.
 
-use firstlook_model::{ComponentId, Edge, EdgeStats, Timestamp};
+use firstlook_model::{Calls, ComponentId, Edge, EdgeStats, Timestamp};
 use firstlook_proto::wire;
 use serde_json::{Value, json};
 
@@ -185,7 +185,11 @@ fn fare(edge: &Edge, now: Timestamp) -> String {
 }
 
 fn numbers(s: &EdgeStats) -> String {
-    let mut parts = vec![counted(u64::from(s.established), "connection")];
+    let mut parts: Vec<String> = s.calls.iter().map(calls).collect();
+    if s.calls.is_some_and(|calls| calls.alone) {
+        return format!("{}, by spans alone", parts.concat());
+    }
+    parts.push(counted(u64::from(s.established), "connection"));
     if s.opened > 0 {
         parts.push(format!("{} new", s.opened));
     }
@@ -206,4 +210,55 @@ fn numbers(s: &EdgeStats) -> String {
         parts.push(format!("silent for {:.1} s", s.stalled_ms as f64 / 1e3));
     }
     parts.join(", ")
+}
+
+/// As `12/s, 3% failed, mean 40 ms`.
+fn calls(c: &Calls) -> String {
+    let each_second = c.requests as f64 * 1e3 / f64::from(c.interval_ms.max(1));
+    let rate = match each_second {
+        rate if rate >= 10.0 => format!("{rate:.0}/s"),
+        rate => format!("{rate:.1}/s"),
+    };
+    let failed = match 100.0 * c.failed as f64 / c.requests.max(1) as f64 {
+        0.0 => String::new(),
+        share if share < 1.0 => ", under 1% failed".to_owned(),
+        share => format!(", {share:.0}% failed"),
+    };
+    let mean = match f64::from(c.mean_us) / 1e3 {
+        ms if ms >= 10.0 => format!("{ms:.0} ms"),
+        ms => format!("{ms:.1} ms"),
+    };
+    format!("{rate}{failed}, mean {mean}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_go_before_connections_and_stand_for_them_where_spans_alone_tell() {
+        let told = |requests, failed, mean_us, alone| {
+            numbers(&EdgeStats {
+                established: 2,
+                calls: Some(Calls {
+                    interval_ms: 10_000,
+                    requests,
+                    failed,
+                    mean_us,
+                    longest_us: mean_us,
+                    alone,
+                }),
+                ..EdgeStats::default()
+            })
+        };
+        assert_eq!(
+            told(120, 4, 40_000, false),
+            "12/s, 3% failed, mean 40 ms, 2 connections"
+        );
+        assert_eq!(
+            told(1, 0, 1_500, true),
+            "0.1/s, mean 1.5 ms, by spans alone"
+        );
+        assert!(told(1_000, 1, 1, true).contains(", under 1% failed,"));
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use firstlook_model::{ComponentId, Direction, EdgeObservation, Timestamp};
+use firstlook_model::{Calls, ComponentId, Direction, EdgeObservation, Timestamp};
 
 use crate::service::Backlog;
 
@@ -115,9 +115,18 @@ impl Edges {
 
     /// Whether the edge was in the last dump.
     pub fn is_present(&self, track: &Track) -> bool {
-        self.batch.is_some_and(|batch| {
-            batch.since(track.last()) < self.interval / 2 + Duration::from_millis(500)
-        })
+        self.is_of_batch(track.last())
+    }
+
+    /// What spans told of the edge with the last dump.
+    pub fn calls(&self, track: &Track) -> Option<Calls> {
+        let told = track.called.filter(|(at, _)| self.is_of_batch(*at));
+        told.map(|(_, calls)| calls)
+    }
+
+    fn is_of_batch(&self, at: Timestamp) -> bool {
+        self.batch
+            .is_some_and(|batch| batch.since(at) < self.interval / 2 + Duration::from_millis(500))
     }
 
     /// Whether the last dump is recent, by the host's own `now`.

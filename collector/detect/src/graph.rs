@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use firstlook_model::{ComponentId, Direction, Edge, EdgeStats, HostId, Timestamp};
+use firstlook_model::{Calls, ComponentId, Direction, Edge, EdgeStats, HostId, Timestamp};
 
 use crate::context::Callers;
 use crate::edges::{EdgeKey, Far, Judged, Track};
@@ -193,10 +193,10 @@ pub(crate) fn merged(links: &[Link<'_>], now: Timestamp) -> Vec<Edge> {
             &mut edge.from_callee
         };
         let present = link.host.edges.is_present(link.track);
-        let stats = if present {
-            link.track.stats.clone()
-        } else {
-            EdgeStats::default()
+        let seen = present.then(|| link.track.stats.clone());
+        let stats = EdgeStats {
+            calls: link.host.edges.calls(link.track),
+            ..seen.unwrap_or_default()
         };
         *side = Some(match side.take() {
             Some(known) => sum(known, &stats),
@@ -226,6 +226,25 @@ fn sum(a: EdgeStats, b: &EdgeStats) -> EdgeStats {
         send_queue_bytes: a.send_queue_bytes.saturating_add(b.send_queue_bytes),
         receive_queue_bytes: a.receive_queue_bytes.saturating_add(b.receive_queue_bytes),
         stalled_ms: a.stalled_ms.max(b.stalled_ms),
+        calls: match (a.calls, b.calls) {
+            (Some(a), Some(b)) => Some(sum_calls(a, b)),
+            (a, b) => a.or(b),
+        },
+    }
+}
+
+/// One caller's calls to two addresses of a callee: counted at the same time, as one agent counts all.
+fn sum_calls(a: Calls, b: Calls) -> Calls {
+    let took = |c: &Calls| u128::from(c.mean_us) * u128::from(c.requests);
+    let requests = u128::from(a.requests) + u128::from(b.requests);
+    let mean = (took(&a) + took(&b)) / requests.max(1);
+    Calls {
+        interval_ms: a.interval_ms.max(b.interval_ms),
+        requests: a.requests.saturating_add(b.requests),
+        failed: a.failed.saturating_add(b.failed),
+        mean_us: u32::try_from(mean).unwrap_or(u32::MAX),
+        longest_us: a.longest_us.max(b.longest_us),
+        alone: a.alone && b.alone,
     }
 }
 

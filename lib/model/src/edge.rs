@@ -17,7 +17,7 @@ pub enum Direction {
     Inbound,
 }
 
-/// Health of the TCP connections between two ends over one interval, from one end's kernel.
+/// Health of the TCP connections between two ends over one interval, from one end's kernel, and what its program tells.
 /// Source: `struct tcp_info`, `struct inet_diag_msg` of linux/tcp.h and linux/inet_diag.h.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EdgeStats {
@@ -51,6 +51,26 @@ pub struct EdgeStats {
     /// Longest time since data arrived on a connection with unread or unanswered data, in
     /// milliseconds; 0 when there is none.
     pub stalled_ms: u64,
+    /// What the caller's spans told of its calls; `None` when nobody tells.
+    pub calls: Option<Calls>,
+}
+
+/// Calls from one component to another, as the spans of the caller tell of them. They come from programs, some seconds
+/// late and perhaps sampled, over a time of their own: they say nothing of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Over how long they were counted, in milliseconds; not 0.
+    pub interval_ms: u32,
+    /// Calls whose spans came in that time; not 0.
+    pub requests: u64,
+    /// Those of them with the status error.
+    pub failed: u64,
+    /// How long one took on average, in microseconds.
+    pub mean_us: u32,
+    /// How long the longest took, in microseconds; not less than the mean.
+    pub longest_us: u32,
+    /// The kernel showed no connection of the edge: the numbers beside these are not measured, rather than 0.
+    pub alone: bool,
 }
 
 /// What one host saw of one edge over one interval.
@@ -87,6 +107,6 @@ pub struct Edge {
     pub from_callee: Option<EdgeStats>,
     /// First observation.
     pub first_seen: Timestamp,
-    /// Last observation with a live connection or attempt.
+    /// Last observation with a live connection or attempt, or of calls.
     pub last_seen: Timestamp,
 }

@@ -31,7 +31,7 @@ pub mod verdict;
 pub use block::{BlockError, Columns, MetricBlock, UnevenColumns};
 pub use change::{Change, ChangeKind};
 pub use component::{ComponentId, ComponentKind, InvalidComponent};
-pub use edge::{Direction, Edge, EdgeObservation, EdgeStats};
+pub use edge::{Calls, Direction, Edge, EdgeObservation, EdgeStats};
 pub use expiry::{Expiries, Finder, Place};
 pub use id::{Epoch, HostId, IncidentId, InvalidId, SchemaId, Sequence, SnapshotId, TemplateId};
 pub use incident::{Incident, IncidentState, TimelineEntry};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use firstlook_model::{EdgeObservation, EdgeStats, Inventory, Listener, Mount, Timestamp};
+use firstlook_model::{Calls, EdgeObservation, EdgeStats, Inventory, Listener, Mount, Timestamp};
 
 use super::enums::Checked;
 use super::fields::{self, InvalidMessage};
@@ -48,13 +48,15 @@ impl From<&EdgeStats> for wire::EdgeStats {
             send_queue_bytes: s.send_queue_bytes,
             receive_queue_bytes: s.receive_queue_bytes,
             stalled_ms: s.stalled_ms,
+            calls: s.calls.map(Into::into),
         }
     }
 }
 
-impl From<wire::EdgeStats> for EdgeStats {
-    fn from(s: wire::EdgeStats) -> Self {
-        Self {
+impl TryFrom<wire::EdgeStats> for EdgeStats {
+    type Error = InvalidMessage;
+    fn try_from(s: wire::EdgeStats) -> Result<Self, InvalidMessage> {
+        Ok(Self {
             established: s.established,
             syn_sent: s.syn_sent,
             close_wait: s.close_wait,
@@ -69,7 +71,49 @@ impl From<wire::EdgeStats> for EdgeStats {
             send_queue_bytes: s.send_queue_bytes,
             receive_queue_bytes: s.receive_queue_bytes,
             stalled_ms: s.stalled_ms,
+            calls: s.calls.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<Calls> for wire::Calls {
+    fn from(c: Calls) -> Self {
+        Self {
+            interval_ms: c.interval_ms,
+            requests: c.requests,
+            failed: c.failed,
+            mean_us: c.mean_us,
+            longest_us: c.longest_us,
+            alone: c.alone,
         }
+    }
+}
+
+impl TryFrom<wire::Calls> for Calls {
+    type Error = InvalidMessage;
+    fn try_from(c: wire::Calls) -> Result<Self, InvalidMessage> {
+        let checks: [(&'static str, u64, bool); 4] = [
+            ("calls interval", c.interval_ms.into(), c.interval_ms > 0),
+            ("calls", c.requests, c.requests > 0),
+            ("failed calls", c.failed, c.failed <= c.requests),
+            (
+                "mean time of calls",
+                c.mean_us.into(),
+                c.mean_us <= c.longest_us,
+            ),
+        ];
+        if let Some((field, value, _)) = checks.into_iter().find(|(.., holds)| !holds) {
+            let value = value.into();
+            return Err(InvalidMessage::OutOfRange { field, value });
+        }
+        Ok(Self {
+            interval_ms: c.interval_ms,
+            requests: c.requests,
+            failed: c.failed,
+            mean_us: c.mean_us,
+            longest_us: c.longest_us,
+            alone: c.alone,
+        })
     }
 }
 
@@ -103,7 +147,7 @@ impl TryFrom<wire::EdgeObservation> for EdgeObservation {
             direction: wire::Direction::checked(edge.direction)?,
             remote: address(edge.remote)?,
             port: fields::port("edge port", edge.port)?,
-            stats: fields::required("edge statistics", edge.stats)?.into(),
+            stats: fields::required("edge statistics", edge.stats)?.try_into()?,
         })
     }
 }

@@ -42,8 +42,8 @@ impl TryFrom<wire::Edge> for Edge {
             caller: fields::component(edge.caller)?,
             callee: fields::component(edge.callee)?,
             port: fields::port("edge port", edge.port)?,
-            from_caller: edge.from_caller.map(Into::into),
-            from_callee: edge.from_callee.map(Into::into),
+            from_caller: edge.from_caller.map(TryInto::try_into).transpose()?,
+            from_callee: edge.from_callee.map(TryInto::try_into).transpose()?,
             first_seen: Timestamp::from_micros(edge.first_seen),
             last_seen: Timestamp::from_micros(edge.last_seen),
         })

@@ -132,6 +132,29 @@ pub struct EdgeStats {
     pub receive_queue_bytes: u64,
     #[prost(uint64, tag = "14")]
     pub stalled_ms: u64,
+    /// By the caller's spans; absent when nobody tells.
+    #[prost(message, optional, tag = "15")]
+    pub calls: ::core::option::Option<Calls>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Calls {
+    /// Not 0.
+    #[prost(uint32, tag = "1")]
+    pub interval_ms: u32,
+    /// Not 0.
+    #[prost(uint64, tag = "2")]
+    pub requests: u64,
+    /// At most as many.
+    #[prost(uint64, tag = "3")]
+    pub failed: u64,
+    #[prost(uint32, tag = "4")]
+    pub mean_us: u32,
+    /// Not less than the mean.
+    #[prost(uint32, tag = "5")]
+    pub longest_us: u32,
+    /// The kernel showed no connection: the other statistics are not measured.
+    #[prost(bool, tag = "6")]
+    pub alone: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UnitStates {

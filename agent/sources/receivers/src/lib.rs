@@ -4,6 +4,7 @@
 //! tell anything in any amount: each part has a budget of series, each line its limits, and what is refused is counted
 //! in a series beside it.
 
+mod called;
 mod config;
 mod endpoint;
 mod exposition;
@@ -14,11 +15,10 @@ mod scrape;
 mod shelf;
 mod statsd;
 
+pub use called::Called;
 pub use config::{ENDPOINTS_LIMIT, Fault, Receivers, SERIES_BUDGET_LIMIT, Scrape, check};
 pub use endpoint::{Endpoint, NoEndpoint};
 pub use otlp::Otlp;
-pub use run::{
-    Called, Caller, LinesTaken, LinesTo, Named, Owner, ReceiverEnded, Surroundings, run,
-};
+pub use run::{Caller, Found, LinesTaken, LinesTo, Named, Owner, ReceiverEnded, Surroundings, run};
 pub use shelf::{Columns, Shelves};
 pub use statsd::Statsd;

@@ -23,6 +23,7 @@ use serve::Speaks;
 
 mod about;
 mod body;
+mod callees;
 mod desk;
 mod grpc;
 mod logs;

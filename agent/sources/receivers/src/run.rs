@@ -25,10 +25,10 @@ pub type Named = Arc<dyn Fn(&str) -> Option<ComponentId> + Send + Sync>;
 
 /// Whose socket the far end of one here is, by both their addresses, the far one first; `None` where that is not known, or
 /// not on this host. Asks the kernel: its answers are to be kept.
-pub type Caller = Arc<dyn Fn(SocketAddr, SocketAddr) -> Called + Send + Sync>;
+pub type Caller = Arc<dyn Fn(SocketAddr, SocketAddr) -> Found + Send + Sync>;
 
 /// Ends with the service that calls.
-pub type Called = Pin<Box<dyn Future<Output = Option<ComponentId>> + Send>>;
+pub type Found = Pin<Box<dyn Future<Output = Option<ComponentId>> + Send>>;
 
 /// Where lines go: waits while there is no room. Dropped before its end, it has not taken them.
 pub type LinesTo = Arc<dyn Fn(Lines) -> LinesTaken + Send + Sync>;

@@ -1,4 +1,4 @@
-//! Where received samples wait for the next frame of the host.
+//! Where received samples wait for the next frame of the host, and calls for its next look at connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use firstlook_model::{ComponentId, Series};
 use tokio::time::Instant;
 
+use crate::called::Called;
 use crate::exposition::Sample;
 
 /// A series that was not told for so long makes room for a new one.
@@ -15,7 +16,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// All parts' newest samples. A sample is given once: until the next, its column is missing, never the old value again.
 /// Clones share it.
 #[derive(Clone, Default)]
-pub struct Shelves(Arc<Mutex<Inner>>);
+pub struct Shelves {
+    inner: Arc<Mutex<Inner>>,
+    called: Called,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -63,8 +67,14 @@ impl Shelves {
         }
     }
 
+    /// What spans told of calls.
+    pub fn called(&self) -> &Called {
+        &self.called
+    }
+
     /// Takes everything away.
     pub(crate) fn clear(&self) {
+        self.called.clear();
         *self.inner() = Inner::default();
     }
 
@@ -125,7 +135,7 @@ impl Shelves {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere leaves a sample out at most.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,8 @@
-//! One edge over time, as one end's kernel sees it.
+//! One edge over time, as one end's kernel sees it. What spans tell of it is kept beside, and judges nothing.
 
 use std::time::Duration;
 
-use firstlook_model::{EdgeObservation, EdgeStats, Timestamp};
+use firstlook_model::{Calls, EdgeObservation, EdgeStats, Timestamp};
 
 use crate::baseline::Baseline;
 use crate::watch::{Reading, Rule, Watch};
@@ -53,6 +53,8 @@ pub(crate) struct Track {
     pub alive: Alive,
     last: Timestamp,
     live: Timestamp,
+    /// When spans told of calls last, and what.
+    pub called: Option<(Timestamp, Calls)>,
     /// Last dump in which bytes arrived, and its interval.
     pub heard: Option<(Timestamp, Duration)>,
     /// Last dump with unanswered attempts or a connection in backoff.
@@ -78,6 +80,7 @@ impl Track {
             alive: Alive::default(),
             last: Timestamp::from_micros(i64::MIN),
             live: first,
+            called: None,
             heard: None,
             failing: None,
             loss: Window::seconds(12),
@@ -96,7 +99,12 @@ impl Track {
 
     pub fn take(&mut self, seen: &EdgeObservation, warm: bool) {
         let at = seen.time;
-        if at <= self.last {
+        if seen
+            .stats
+            .calls
+            .is_some_and(|calls| self.take_calls(at, calls))
+            || at <= self.last
+        {
             return;
         }
         self.last = at;
@@ -116,6 +124,15 @@ impl Track {
         self.take_rtt(at, stats, warm);
         self.take_stall(at, stats, interval, warm);
         self.stats = stats.clone();
+    }
+
+    /// Takes what spans told, which is no evidence of connections. Whether it is all that the observation says.
+    fn take_calls(&mut self, at: Timestamp, calls: Calls) -> bool {
+        if self.called.is_none_or(|(before, _)| before < at) {
+            self.called = Some((at, calls));
+            self.live = self.live.max(at);
+        }
+        calls.alone
     }
 
     fn take_life(&mut self, at: Timestamp, stats: &EdgeStats) {
@@ -240,7 +257,7 @@ impl Track {
         self.last
     }
 
-    /// Last observation with a connection or an attempt.
+    /// Last observation with a connection or an attempt, or of calls.
     pub fn last_live(&self) -> Timestamp {
         self.live
     }

@@ -192,6 +192,7 @@ impl World {
             send_queue_bytes: 0,
             receive_queue_bytes: if outbound { 0 } else { edge.unread },
             stalled_ms: if outbound { edge.stalled_ms } else { 0 },
+            calls: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! Faults that show on edges and interfaces.
 
 use firstlook_model::symptom::{families, kinds};
-use firstlook_model::{ActiveState, ComponentKind, Severity};
+use firstlook_model::{
+    ActiveState, Calls, ComponentKind, Direction, EdgeObservation, EdgeStats, Record, Severity,
+};
 
 use crate::world::{APP, DB, EDGE, World, id};
 
@@ -46,6 +48,63 @@ fn both_ends_of_an_edge_are_named_and_merged() {
             .iter()
             .any(|b| b.component == endpoint)
     );
+}
+
+#[test]
+fn what_spans_tell_of_an_edge_stands_beside_what_the_kernel_saw_and_makes_one_by_itself() {
+    let mut world = settled();
+    let calls = Calls {
+        interval_ms: 10_000,
+        requests: 120,
+        failed: 3,
+        mean_us: 40_000,
+        longest_us: 90_000,
+        alone: true,
+    };
+    let db = world.hosts[DB].address;
+    let told = |world: &World, remote, port| EdgeObservation {
+        time: world.now(),
+        interval_ms: 2_000,
+        local: id(APP_SERVICE),
+        direction: Direction::Outbound,
+        remote,
+        port,
+        stats: EdgeStats {
+            calls: Some(calls),
+            ..EdgeStats::default()
+        },
+    };
+    // An observation of calls alone never stands for connections that ended.
+    for _ in 0..15 {
+        world.run(2);
+        let elsewhere = "192.0.2.9".parse().unwrap();
+        let seen = vec![told(&world, db, 5432), told(&world, elsewhere, 443)];
+        world.send(APP, Record::Edges(seen));
+    }
+    let situation = world.situation();
+    let edge = |callee: &str| {
+        let found = situation
+            .edges
+            .iter()
+            .find(|edge| edge.caller == id(APP_SERVICE) && edge.callee == id(callee));
+        found.unwrap_or_else(|| panic!("{callee}: {:?}", situation.edges))
+    };
+    let known = edge(DB_SERVICE).from_caller.clone().unwrap();
+    assert_eq!((known.established, known.calls), (8, Some(calls)));
+    let only_told = edge("endpoint:192.0.2.9:443").from_caller.clone().unwrap();
+    assert_eq!((only_told.established, only_told.calls), (0, Some(calls)));
+    let lost = situation
+        .symptoms
+        .iter()
+        .find(|s| s.family == families::EDGE);
+    assert!(lost.is_none(), "{lost:?}");
+    world.run(10);
+    let situation = world.situation();
+    let silent = situation
+        .edges
+        .iter()
+        .filter_map(|e| e.from_caller.as_ref());
+    assert!(silent.into_iter().all(|stats| stats.calls.is_none()));
 }
 
 #[test]

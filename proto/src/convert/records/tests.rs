@@ -1,9 +1,9 @@
 use firstlook_model::block::MetricBlock;
 use firstlook_model::unit::ActiveState;
 use firstlook_model::{
-    ChangeKind, Columns, ComponentId, Direction, EdgeObservation, EdgeStats, Inventory, Listener,
-    LogBlock, LogEntry, LogSource, LogTemplate, Mount, Schema, SchemaId, Series, Severity,
-    SignalKind, TemplateId, Unit,
+    Calls, ChangeKind, Columns, ComponentId, Direction, EdgeObservation, EdgeStats, Inventory,
+    Listener, LogBlock, LogEntry, LogSource, LogTemplate, Mount, Schema, SchemaId, Series,
+    Severity, SignalKind, TemplateId, Unit,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -67,6 +67,19 @@ fn logs() -> impl Strategy<Value = Record> {
         .prop_map(|(templates, entries)| Record::Logs(LogBlock { templates, entries }))
 }
 
+fn calls() -> impl Strategy<Value = Option<Calls>> {
+    let numbers = any::<(u32, u64, u64, u32, u32, bool)>();
+    let calls = numbers.prop_map(|(interval_ms, a, b, c, d, alone)| Calls {
+        interval_ms: interval_ms.max(1),
+        requests: a.max(b).max(1),
+        failed: a.min(b),
+        mean_us: c.min(d),
+        longest_us: c.max(d),
+        alone,
+    });
+    proptest::option::of(calls)
+}
+
 fn edges() -> impl Strategy<Value = Record> {
     let edge = (
         time(),
@@ -75,25 +88,29 @@ fn edges() -> impl Strategy<Value = Record> {
         any::<u16>(),
         any::<u32>(),
         any::<Option<u32>>(),
+        calls(),
     );
     vec(edge, 0..6).prop_map(|all| {
         Record::Edges(
             all.into_iter()
-                .map(|(time, local, remote, port, n, rtt_us)| EdgeObservation {
-                    time,
-                    interval_ms: n.max(1),
-                    local,
-                    direction: Direction::Inbound,
-                    remote,
-                    port,
-                    stats: EdgeStats {
-                        established: n,
-                        bytes_sent: u64::from(n) << 20,
-                        rtt_us,
-                        stalled_ms: 9,
-                        ..EdgeStats::default()
+                .map(
+                    |(time, local, remote, port, n, rtt_us, calls)| EdgeObservation {
+                        time,
+                        interval_ms: n.max(1),
+                        local,
+                        direction: Direction::Inbound,
+                        remote,
+                        port,
+                        stats: EdgeStats {
+                            established: n,
+                            bytes_sent: u64::from(n) << 20,
+                            rtt_us,
+                            stalled_ms: 9,
+                            calls,
+                            ..EdgeStats::default()
+                        },
                     },
-                })
+                )
                 .collect(),
         )
     })
@@ -229,4 +246,35 @@ fn an_entry_that_names_no_component_is_refused() {
         decode_record(bytes.into()),
         Err(InvalidMessage::Missing(_))
     ));
+}
+
+#[test]
+fn calls_that_contradict_themselves_are_refused_and_none_are_none() {
+    let right = wire::Calls {
+        interval_ms: 10_000,
+        requests: 3,
+        failed: 3,
+        mean_us: 7,
+        longest_us: 7,
+        alone: true,
+    };
+    let read = |calls| {
+        EdgeStats::try_from(wire::EdgeStats {
+            calls,
+            ..wire::EdgeStats::default()
+        })
+    };
+    assert_eq!(read(None).unwrap().calls, None);
+    assert!(read(Some(right)).unwrap().calls.unwrap().alone);
+    let broken: [fn(&mut wire::Calls); 4] = [
+        |c| c.interval_ms = 0,
+        |c| (c.requests, c.failed) = (0, 0),
+        |c| c.failed = 4,
+        |c| c.mean_us = 8,
+    ];
+    for break_it in broken {
+        let mut calls = right;
+        break_it(&mut calls);
+        assert!(read(Some(calls)).is_err(), "{calls:?}");
+    }
 }

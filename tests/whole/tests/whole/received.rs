@@ -253,6 +253,62 @@ fn what_a_relay_passes_on_in_opentelemetrys_form_is_shown_under_its_service() {
     });
 }
 
+#[test]
+fn what_a_programs_spans_tell_of_its_calls_is_an_edge_with_their_numbers() {
+    let house = House::open();
+    let mut host = Host::join(&house, "h1");
+    // Ports that were free a moment ago.
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, grpc) = (free(), free());
+    let (address, calls) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
+    drop((http, grpc));
+    host.configure(&format!(
+        "[otlp]\nhttp_listen = \"{address}\"\ngrpc_listen = \"{calls}\"\nservice = \"shop.service\"\n"
+    ));
+    let to = json!([
+        {"key": "server.address", "value": {"stringValue": "127.0.0.9"}},
+        {"key": "server.port", "value": {"intValue": "1"}},
+    ]);
+    let span = |ended: &str, code: u8| {
+        json!({"kind": 3, "startTimeUnixNano": "5", "endTimeUnixNano": ended,
+            "status": {"code": code}, "attributes": to})
+    };
+    let spans = json!([span("100000005", 0), span("300000005", 2)]);
+    let spans = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    until("a receiver", || told(address, "/v1/traces", &spans));
+    let told = until("the edge", || {
+        let shown = house.ask(&["map", "--all", "--json"]);
+        let document: Value = serde_json::from_str(&shown.out).ok()?;
+        let mut edges = document["edges"].as_array()?.iter();
+        let of = |edge: &&Value| {
+            edge["port"] == 1 && edge["caller"].to_string().contains("shop.service")
+        };
+        let edge = edges.find(of)?.clone();
+        let told = edge["from_caller"]["calls"].is_object();
+        told.then(|| edge["from_caller"].clone())
+    });
+    let calls = &told["calls"];
+    let number = |name: &str| calls[name].as_u64();
+    assert_eq!(
+        (number("requests"), number("failed")),
+        (Some(2), Some(1)),
+        "{told}"
+    );
+    assert_eq!(
+        (number("mean_us"), number("longest_us")),
+        (Some(200_000), Some(300_000)),
+        "{told}"
+    );
+    assert!(
+        number("interval_ms").is_some_and(|ms| ms >= 10_000),
+        "{told}"
+    );
+    assert_eq!(
+        (&calls["alone"], &told["established"]),
+        (&json!(true), &json!(0))
+    );
+}
+
 /// What an agent answers to `GET /metrics`; none while nobody answers.
 fn scraped(address: SocketAddr) -> Option<String> {
     let mut peer = TcpStream::connect(address).ok()?;

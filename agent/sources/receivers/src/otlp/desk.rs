@@ -242,6 +242,11 @@ impl Desk {
         let books = &mut *books;
         books.read = 0;
         books.counts.no_room += books.spans.tell(&mut books.totals);
+        let (counted, no_room) = books.spans.turn();
+        books.counts.no_room += no_room;
+        if let Some(counted) = counted {
+            places.shelves.called().put(counted);
+        }
         for (about, samples) in books.totals.tell() {
             books.counts.no_room += places.shelves.put_about(places.told, &about, samples);
         }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use firstlook_model::{ComponentId, SignalKind, Unit};
 use tokio::time::Instant;
 
+use super::callees::Callees;
 use super::totals::{Kind, Told, Totals};
 use super::wire::traces::{ResourceSpans, Span};
 use super::wire::{AnyValue, KeyValue, attribute, text};
+use crate::called::Counted;
 use crate::measures::Measures;
 
 /// SPAN_KIND_SERVER and _CONSUMER, _CLIENT and _PRODUCER; STATUS_CODE_ERROR.
@@ -31,6 +33,7 @@ const OTHERS: &str = "other";
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     by: HashMap<(ComponentId, Option<String>), Tally>,
+    callees: Callees,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,10 @@ impl Spans {
                 taken.refused += 1;
                 continue;
             };
+            if callee.is_some() {
+                self.callees
+                    .count(about, &span.attributes, nanos, is_error(span));
+            }
             match self.tally(about, callee, now) {
                 Some(tally) => tally.add(nanos, is_error(span), now),
                 None => taken.no_room += 1,
@@ -96,6 +103,11 @@ impl Spans {
             took: Measures::default(),
             told: now,
         }))
+    }
+
+    /// Calls by address, once they were counted for long enough; and how many of late found no room there.
+    pub fn turn(&mut self) -> (Option<Counted>, u64) {
+        self.callees.turn()
     }
 
     /// Tells all that is known: numbers always, durations where there were any. Returns how many samples found no room.
@@ -213,10 +225,30 @@ fn callee(attributes: &[KeyValue]) -> String {
     named.filter(plain).unwrap_or_else(|| OTHERS.to_owned())
 }
 
-fn port(value: &AnyValue) -> Option<u16> {
+/// Not 0.
+pub(super) fn port(value: &AnyValue) -> Option<u16> {
     let text = || value.string_value.as_deref()?.parse().ok();
     let number = value.int_value.and_then(|port| u16::try_from(port).ok());
     number.or_else(text).filter(|port| *port != 0)
+}
+
+/// Attributes, numbers where they are.
+#[cfg(test)]
+pub(super) fn said(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
+    let pair = |(key, value): &(&str, &str)| KeyValue {
+        key: (*key).to_owned(),
+        value: Some(match value.parse() {
+            Ok(number) => AnyValue {
+                int_value: Some(number),
+                ..AnyValue::default()
+            },
+            Err(_) => AnyValue {
+                string_value: Some((*value).to_owned()),
+                ..AnyValue::default()
+            },
+        }),
+    };
+    pairs.iter().map(pair).collect()
 }
 
 #[cfg(test)]
@@ -228,23 +260,6 @@ mod tests {
 
     fn host() -> ComponentId {
         ComponentId::host(HostId::new("h1").unwrap())
-    }
-
-    fn said(pairs: &[(&str, &str)]) -> Vec<KeyValue> {
-        let pair = |(key, value): &(&str, &str)| KeyValue {
-            key: (*key).to_owned(),
-            value: Some(match value.parse() {
-                Ok(number) => AnyValue {
-                    int_value: Some(number),
-                    ..AnyValue::default()
-                },
-                Err(_) => AnyValue {
-                    string_value: Some((*value).to_owned()),
-                    ..AnyValue::default()
-                },
-            }),
-        };
-        pairs.iter().map(pair).collect()
     }
 
     fn span(kind: i32, ms: u64, code: i32, pairs: &[(&str, &str)]) -> Span {
