@@ -2,7 +2,7 @@
 //!
 //! A probe is declared in the agent's configuration, never found by itself: it touches a service, and only
 //! the operator knows which touch is harmless. The one exception is a handshake at ports where TLS is the rule, which any
-//! client may begin: [`served`]. Each probe has one look in hand at most, and each look a deadline; what
+//! client may begin: [`Served`]. Each probe has one look in hand at most, and each look a deadline; what
 //! may block for ever (names, files) holds one thread per probe, never more.
 
 mod apart;
