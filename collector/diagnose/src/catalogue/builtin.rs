@@ -37,7 +37,6 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "fd-exhausted",
     "filesystem-hung",
     "filesystem-readonly",
-    "firewall-drop",
     "firewall-reject",
     "host-partitioned",
     "inodes-full",

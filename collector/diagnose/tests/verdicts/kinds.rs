@@ -171,7 +171,6 @@ fn networks() -> Vec<Staged> {
             on_all_edges(&[(INTERFACE, "network.saturated", 30.0)], "edge.slow"),
         ),
         (INTERFACE, "latency-added", on_all_edges(&[], "edge.slow")),
-        (DB, "firewall-drop", called(&[], "edge.unanswered")),
         (DB, "firewall-reject", {
             let mut world = called(&[], "edge.lost");
             world.sick(APP1, "log.connection-refused", 14.0).sick(
@@ -472,20 +471,18 @@ fn a_filter_is_suspected_only_while_the_callee_is_seen_to_be_well() {
         let mut all = verdict.suspects.iter();
         all.any(|s| s.fault.starts_with("firewall-"))
     };
-    for on_edges in ["edge.unanswered", "edge.lost"] {
-        let mut world = called(&[], on_edges);
-        assert!(filter(&world), "{on_edges}");
-        // Last heard before the first caller complained: whether it is well now nobody knows.
-        for attestation in &mut world.0.attestations {
-            if attestation.component == id(DB) {
-                attestation.last_seen = at(19.0);
-            }
+    let mut world = called(&[], "edge.lost");
+    assert!(filter(&world));
+    // Last heard before the first caller complained: whether it is well now nobody knows.
+    for attestation in &mut world.0.attestations {
+        if attestation.component == id(DB) {
+            attestation.last_seen = at(19.0);
         }
-        world.0.reference_time = at(6.0);
-        assert!(!filter(&world), "{on_edges}");
-        // It starts, and does not listen yet.
-        let mut world = called(&[(DB, "sockets.listener-gone", 20.0)], on_edges);
-        world.0.attestations.retain(|a| a.component != id(DB));
-        assert!(!filter(&world), "{on_edges}");
     }
+    world.0.reference_time = at(6.0);
+    assert!(!filter(&world));
+    // It starts, and does not listen yet.
+    let mut world = called(&[(DB, "sockets.listener-gone", 20.0)], "edge.lost");
+    world.0.attestations.retain(|a| a.component != id(DB));
+    assert!(!filter(&world));
 }
