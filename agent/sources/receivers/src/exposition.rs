@@ -32,6 +32,19 @@ pub(crate) struct Sample {
     pub value: f64,
 }
 
+impl Sample {
+    /// A number of things.
+    pub fn count(signal: String, kind: SignalKind, value: u64) -> Self {
+        Self {
+            signal,
+            unit: Unit::Count,
+            kind,
+            bucket: false,
+            value: value as f64,
+        }
+    }
+}
+
 /// A line that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use firstlook_model::{ComponentId, HostId, SignalKind, Unit};
+use firstlook_model::{ComponentId, HostId, SignalKind};
 use serde::Deserialize;
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -165,13 +165,7 @@ fn take(datagram: &[u8], about: Option<&ComponentId>, sums: &mut Sums, counts: &
 impl Counts {
     /// As many as [`OWN_SERIES`].
     fn samples(&self, up: bool) -> Vec<Sample> {
-        let own = |name: &str, kind, value: u64| Sample {
-            signal: format!("statsd.{name}"),
-            unit: Unit::Count,
-            kind,
-            bucket: false,
-            value: value as f64,
-        };
+        let own = |name: &str, kind, value| Sample::count(format!("statsd.{name}"), kind, value);
         use SignalKind::{Counter, Gauge};
         vec![
             own("up", Gauge, u64::from(up)),

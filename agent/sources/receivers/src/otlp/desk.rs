@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use firstlook_model::{ComponentId, Lines, RawLine, SignalKind, Timestamp, Unit};
+use firstlook_model::{ComponentId, Lines, RawLine, SignalKind, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -282,13 +282,7 @@ fn pieces(lines: Vec<RawLine>) -> Vec<Vec<RawLine>> {
 impl Counts {
     /// As many as [`OWN_SERIES`].
     fn samples(&self, up: bool) -> Vec<Sample> {
-        let own = |name: &str, kind, value: u64| Sample {
-            signal: format!("otlp.{name}"),
-            unit: Unit::Count,
-            kind,
-            bucket: false,
-            value: value as f64,
-        };
+        let own = |name: &str, kind, value| Sample::count(format!("otlp.{name}"), kind, value);
         use SignalKind::{Counter, Gauge};
         vec![
             own("up", Gauge, u64::from(up)),
