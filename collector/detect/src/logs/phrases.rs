@@ -1,5 +1,6 @@
 //! Phrases that say what is wrong, whoever writes them, and lines that are errors whatever their level says.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
@@ -144,7 +145,7 @@ impl Said {
 }
 
 /// Case is ignored. Words that programs and runtimes write, not what people may write of them: no word alone.
-const CATALOGUE: [(&str, Phrase); 105] = [
+const CATALOGUE: [(&str, Phrase); 104] = [
     ("no space left on device", Phrase::NoSpace),
     ("enospc", Phrase::NoSpace),
     ("disk is full", Phrase::NoSpace),
@@ -214,7 +215,6 @@ const CATALOGUE: [(&str, Phrase); 105] = [
     ),
     ("connection pool exhausted", Phrase::PoolExhausted),
     ("pool exhausted", Phrase::PoolExhausted),
-    ("connection pool is full", Phrase::PoolExhausted),
     (
         "timeout waiting for connection from pool",
         Phrase::PoolExhausted,
@@ -294,9 +294,25 @@ pub(super) fn find(text: &str) -> Said {
     let mut said = Said::default();
     let phrases = PHRASES.iter();
     for hit in phrases.flat_map(|phrases| phrases.find_overlapping_iter(head)) {
-        said.add(CATALOGUE[hit.pattern().as_usize()].1);
+        let (words, phrase) = CATALOGUE[hit.pattern().as_usize()];
+        if !is_number_name(words) || stands_alone(head, hit.range()) {
+            said.add(phrase);
+        }
     }
     said
+}
+
+/// Whether this is the name of an error number, as `emfile`, and no phrase.
+fn is_number_name(words: &str) -> bool {
+    words.starts_with('e') && !words.contains(' ')
+}
+
+/// Whether no other letters touch it: `OpenFile` and `itemfile` speak of no error number, `UV_EMFILE` does.
+fn stands_alone(line: &[u8], at: Range<usize>) -> bool {
+    let before = at.start.checked_sub(1).and_then(|at| line.get(at));
+    let beside = [before, line.get(at.end)];
+    let touches = |byte: &u8| byte.is_ascii_alphanumeric();
+    !beside.into_iter().flatten().any(touches)
 }
 
 /// Whether a line is a part of a crash that runtimes print without a level: the head of a traceback, or its
@@ -409,6 +425,27 @@ mod tests {
             say("certificates reloaded, 3 clients connected"),
             Said::default()
         );
+    }
+
+    #[test]
+    fn the_name_of_an_error_number_stands_alone() {
+        for text in [
+            "errno.EMFILE",
+            "accept: (EMFILE)",
+            "UV_EMFILE: limit",
+            "emfile",
+        ] {
+            assert!(find(text).says(Phrase::TooManyFiles), "{text}");
+        }
+        for text in [
+            "os.OpenFile /etc/shop.toml: permission denied",
+            "itemfile written",
+            "SystemFileNotFound",
+            // A client library that lets go of a connection too many: nobody waits.
+            "WARNING urllib3.connectionpool: Connection pool is full, discarding connection: db1",
+        ] {
+            assert_eq!(find(text), Said::default(), "{text}");
+        }
     }
 
     #[test]
