@@ -8,6 +8,8 @@ use std::time::Duration;
 use firstlook_model::{Calls, ComponentId, Direction, EdgeObservation, EdgeStats, Timestamp};
 use tokio::time::Instant;
 
+/// Most that are told apart in one count.
+pub(crate) const CALLS_LIMIT: usize = 256;
 /// What is not replaced for so long is not told any more: its receiver has ended.
 const OLD_AFTER: Duration = Duration::from_secs(30);
 
@@ -40,17 +42,26 @@ pub(crate) struct Counted {
     pub ended: Instant,
 }
 
-/// The newest count, given with each look until the next count. Clones share it.
+/// The newest count, given with each look until the next count; counts that no look came for are one. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Called(Arc<Mutex<Option<Counted>>>);
+pub struct Called(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    counted: Option<Counted>,
+    /// Whether a look was given it.
+    told: bool,
+}
 
 impl Called {
     /// Adds what was counted to the edges of one look, which ended at `time` and covered `interval_ms`. Edges that are not
     /// among them begin, marked as told alone. A name means an address where the caller has connections to just one at its
     /// port; else there is no edge.
     pub fn join(&self, edges: &mut Vec<EdgeObservation>, time: Timestamp, interval_ms: u32) {
-        let counted = self.counted();
-        let Some(counted) = counted.as_ref().filter(|c| c.ended.elapsed() < OLD_AFTER) else {
+        let mut waiting = self.waiting();
+        waiting.told = true;
+        let counted = waiting.counted.as_ref();
+        let Some(counted) = counted.filter(|c| c.ended.elapsed() < OLD_AFTER) else {
             return;
         };
         let outbound = edges.iter().enumerate();
@@ -92,17 +103,23 @@ impl Called {
         }
     }
 
-    /// In place of what was counted before.
-    pub(crate) fn put(&self, counted: Counted) {
-        *self.counted() = Some(counted);
+    /// In place of what was counted before, and with it where no look came meanwhile: a host in need looks
+    /// seldom. Returns how many calls found no room.
+    pub(crate) fn put(&self, mut counted: Counted) -> u64 {
+        let mut waiting = self.waiting();
+        let told = std::mem::take(&mut waiting.told);
+        let untold = waiting.counted.take().filter(|_| !told);
+        let no_room = untold.map_or(0, |untold| counted.add(untold));
+        waiting.counted = Some(counted);
+        no_room
     }
 
     pub(crate) fn clear(&self) {
-        *self.counted() = None;
+        *self.waiting() = Waiting::default();
     }
 
-    fn counted(&self) -> MutexGuard<'_, Option<Counted>> {
-        // It is replaced as a whole.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Whoever held it left it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,6 +136,25 @@ fn only(
         .take_while(|((local, at, _), _)| local == about && *at == port);
     let ((.., address), _) = of.next()?;
     of.next().is_none().then_some(*address)
+}
+
+impl Counted {
+    /// With what was counted just before it, unless that is too old to be told. Returns how many calls found no room.
+    fn add(&mut self, before: Self) -> u64 {
+        if before.ended.elapsed() >= OLD_AFTER {
+            return 0;
+        }
+        self.interval_ms = self.interval_ms.saturating_add(before.interval_ms);
+        let mut no_room = 0;
+        for (call, tally) in before.calls {
+            if self.calls.len() < CALLS_LIMIT || self.calls.contains_key(&call) {
+                self.calls.entry(call).or_default().add(&tally);
+            } else {
+                no_room += tally.requests;
+            }
+        }
+        no_room
+    }
 }
 
 impl Tally {
@@ -175,7 +211,7 @@ mod tests {
         }
     }
 
-    fn put(called: &Called, calls: &[(Callee, u16)]) {
+    fn put(called: &Called, calls: &[(Callee, u16)]) -> u64 {
         let tally = |nanos| {
             let mut tally = Tally::default();
             tally.count(nanos, true);
@@ -189,7 +225,7 @@ mod tests {
                 .collect(),
             interval_ms: 10_000,
             ended: Instant::now(),
-        });
+        })
     }
 
     fn name(name: &str) -> Callee {
@@ -264,5 +300,41 @@ mod tests {
         called.join(&mut edges, Timestamp::from_secs(9), 2_000);
         assert_eq!(edges[0].stats.calls.unwrap().requests, 4);
         assert_eq!(edges.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_that_no_look_came_for_are_told_together_and_each_once() {
+        let called = Called::default();
+        let db = [(address("10.0.0.7"), 5432)];
+        let told = || {
+            let mut edges = Vec::new();
+            called.join(&mut edges, Timestamp::from_secs(9), 2_000);
+            let calls = edges[0].stats.calls.unwrap();
+            (calls.requests, calls.interval_ms)
+        };
+        put(&called, &db);
+        put(&called, &db);
+        // Until the next count, looks are given the same.
+        assert_eq!([told(), told()], [(4, 20_000), (4, 20_000)]);
+        put(&called, &db);
+        assert_eq!(told(), (2, 10_000));
+        put(&called, &db);
+        tokio::time::advance(OLD_AFTER).await;
+        put(&called, &db);
+        assert_eq!(told(), (2, 10_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_look_comes_for_takes_no_more_room_and_is_said_to_be_left_out() {
+        let called = Called::default();
+        let many: Vec<_> = (0..CALLS_LIMIT)
+            .map(|at| (address("10.0.0.7"), u16::try_from(at + 1).unwrap()))
+            .collect();
+        assert_eq!(put(&called, &many[1..]), 0);
+        assert_eq!(put(&called, &[(address("10.0.0.8"), 80)]), 0);
+        assert_eq!(put(&called, &many[..1]), 2);
+        let mut edges = Vec::new();
+        called.join(&mut edges, Timestamp::from_secs(9), 2_000);
+        assert_eq!(edges.len(), CALLS_LIMIT);
     }
 }

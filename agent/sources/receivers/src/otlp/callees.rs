@@ -9,12 +9,10 @@ use tokio::time::Instant;
 
 use super::spans::port;
 use super::wire::{KeyValue, attribute, text};
-use crate::called::{Call, Callee, Counted, Tally};
+use crate::called::{CALLS_LIMIT, Call, Callee, Counted, Tally};
 
 /// How long is counted until it is told: programs send their spans every five seconds or so.
 const COUNTED_FOR: Duration = Duration::from_secs(10);
-/// Most that are told apart in that time.
-const CALLS_LIMIT: usize = 256;
 /// Longest name, as the longest of DNS.
 const NAME_LIMIT_BYTES: usize = 253;
 /// Where the address of the other end stands, and its port: of the connection first, then of the service as the program

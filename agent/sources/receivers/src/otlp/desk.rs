@@ -245,7 +245,7 @@ impl Desk {
         let (counted, no_room) = books.spans.turn();
         books.counts.no_room += no_room;
         if let Some(counted) = counted {
-            places.shelves.called().put(counted);
+            books.counts.no_room += places.shelves.called().put(counted);
         }
         for (about, samples) in books.totals.tell() {
             books.counts.no_room += places.shelves.put_about(places.told, &about, samples);
