@@ -142,9 +142,12 @@ fn what_a_program_sends_is_shown_under_its_service() {
     });
     let lines = b"orders:3|c|#kind:new\norders:1|c|@0.5|#kind:new\nno line";
     sender.send_to(lines, port).unwrap();
+    // Ours, while others of our name listen.
+    let us = format!("service:h1/{}", us());
     until("orders", || {
-        let orders = values(&house, "orders_total{kind=\"new\"}");
-        orders.contains(&5.0).then_some(())
+        let of = |who| values_of(&house, who, "orders_total{kind=\"new\"}");
+        let shown = of(SHOP).contains(&5.0) || of(&us).contains(&5.0);
+        shown.then_some(())
     });
     let refused = values(&house, "statsd.refused_lines_total");
     assert_eq!(refused.last(), Some(&1.0));
@@ -257,14 +260,8 @@ fn what_a_relay_passes_on_in_opentelemetrys_form_is_shown_under_its_service() {
 fn what_a_programs_spans_tell_of_its_calls_is_an_edge_with_their_numbers() {
     let house = House::open();
     let mut host = Host::join(&house, "h1");
-    // Ports that were free a moment ago.
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let (http, grpc) = (free(), free());
-    let (address, calls) = (http.local_addr().unwrap(), grpc.local_addr().unwrap());
-    drop((http, grpc));
-    host.configure(&format!(
-        "[otlp]\nhttp_listen = \"{address}\"\ngrpc_listen = \"{calls}\"\nservice = \"shop.service\"\n"
-    ));
+    // We speak for the shop, whoever of us listens meanwhile and so is a service too.
+    let address = take_otlp(&mut host, &format!("relays = [{:?}]", us()));
     let to = json!([
         {"key": "server.address", "value": {"stringValue": "127.0.0.9"}},
         {"key": "server.port", "value": {"intValue": "1"}},
