@@ -82,6 +82,8 @@ impl Product {
                 .arg(file)
                 .arg("--state-dir")
                 .arg(self.state_dir())
+                // As its unit does.
+                .env("MALLOC_ARENA_MAX", "1")
                 .stderr(File::create(self.folder.join("agent.log"))?),
         )
     }
