@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 mod builtin;
 mod explain;
+mod lint;
 mod read;
 
+pub use lint::Remark;
 pub use read::{CATALOGUE_FILE_LIMIT_BYTES, CatalogueError};
 
 /// The catch-all fault kind: a component is named although the manner is new.
@@ -22,6 +24,8 @@ pub(crate) const BASE_RATE_FLOOR: f64 = 0.001;
 pub struct Catalogue {
     faults: BTreeMap<String, Fault>,
     symptoms: BTreeMap<String, SymptomKind>,
+    /// The file that each fault kind is from.
+    files: BTreeMap<String, String>,
 }
 
 impl Catalogue {
@@ -50,6 +54,13 @@ impl Catalogue {
     /// A fault kind by its id.
     pub fn fault(&self, kind: &str) -> Option<&Fault> {
         self.faults.get(kind)
+    }
+
+    /// The team's file that a fault kind is from; `None` where it is our own.
+    pub fn file(&self, kind: &str) -> Option<&str> {
+        let file = self.files.get(kind)?;
+        let ours = builtin::FILES.iter().any(|(name, _)| name == file);
+        (!ours).then_some(file)
     }
 
     /// Every fault kind, by id.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firstlook_model::{Change, ComponentId, ComponentKind, Situation, Suspect, Verdict};
 
-use crate::catalogue::{Catalogue, Fault, Level, Prediction};
+use crate::catalogue::{Catalogue, Fault, Level, Prediction, UNKNOWN_FAULT};
 use crate::compete::{Contest, Outcome};
 use crate::gate::IncidentScope;
 use crate::graph::{Graph, Node};
@@ -53,7 +53,7 @@ pub fn diagnose(
 }
 
 /// Weighs a person's theory as [`diagnose`] weighs its own: against the same facts, beside the same
-/// suspects.
+/// suspects. Without a fault kind it is the one that explains most there.
 ///
 /// # Errors
 /// When the catalogue lacks the fault kind, or it is not one that such a component can have.
@@ -62,9 +62,9 @@ pub fn theory(
     situation: &Situation,
     scope: Option<&IncidentScope>,
     component: &ComponentId,
-    fault: &str,
+    fault: Option<&str>,
 ) -> Result<Suspect, TheoryError> {
-    let fault = find(catalogue, component, fault)?;
+    let wanted = find(catalogue, component, fault.unwrap_or(UNKNOWN_FAULT))?;
     // A component that nobody has heard of can be suspected all the same.
     let mut situation = situation.clone();
     if !situation.components.contains(component) {
@@ -75,13 +75,15 @@ pub fn theory(
         .graph
         .node(component)
         .expect("the component was added above");
-    let hypotheses = inquiry.hypotheses(Some((node, fault)));
-    let mine = hypotheses
-        .iter()
-        .position(|h| h.node == node && h.fault.kind == fault.kind)
-        .expect("the theory is among the hypotheses");
+    let hypotheses = inquiry.hypotheses(Some((node, wanted)));
     let contest = inquiry.contest(&hypotheses);
     let outcome = contest.decide();
+    let meant =
+        |h: &Hypothesis<'_>| h.node == node && (fault.is_none() || h.fault.kind == wanted.kind);
+    let mine = (0..hypotheses.len())
+        .filter(|h| meant(&hypotheses[*h]))
+        .max_by(|a, b| outcome.probability[*a].total_cmp(&outcome.probability[*b]))
+        .expect("the theory is among the hypotheses");
     Ok(suspect::suspect(&contest, &outcome, mine))
 }
 

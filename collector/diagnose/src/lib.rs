@@ -26,7 +26,7 @@ mod witness;
 
 pub use catalogue::{
     CATALOGUE_FILE_LIMIT_BYTES, Catalogue, CatalogueError, ChangeRate, Fault, Forbidden, Level,
-    NeededChange, Prediction, Question, Relation, UNKNOWN_FAULT,
+    NeededChange, Prediction, Question, Relation, Remark, UNKNOWN_FAULT,
 };
 pub use gate::{IncidentScope, SymptomGroup, symptom_gate};
 pub use judge::{TheoryError, diagnose, theory};

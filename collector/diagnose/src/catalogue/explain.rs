@@ -56,6 +56,11 @@ impl Catalogue {
         Some(lines.join("\n") + "\n")
     }
 
+    /// A fault's summary without the names of one place.
+    pub fn plain_summary(&self, fault: &Fault) -> String {
+        plain(&fault.summary)
+    }
+
     /// Every fault kind as a page of Markdown, as `docs/catalogue.md` is written.
     pub fn page(&self) -> String {
         let mut page = PREAMBLE.to_owned();

@@ -127,26 +127,41 @@ struct SymptomText {
 
 /// Reads all files: kinds of symptoms first, so that a fault may use those of a later file.
 pub(super) fn files(files: &[(&str, &str)]) -> Result<Catalogue, CatalogueError> {
+    let (catalogue, errors) = usable(files);
+    errors.into_iter().next().map_or(Ok(catalogue), Err)
+}
+
+/// What can be used of the files, and the first error of each that cannot.
+pub(super) fn usable(files: &[(&str, &str)]) -> (Catalogue, Vec<CatalogueError>) {
     let mut catalogue = Catalogue {
         faults: Default::default(),
         symptoms: Default::default(),
+        files: Default::default(),
     };
+    let mut errors = Vec::new();
     let mut read = Vec::with_capacity(files.len());
     for &(name, text) in files {
         let source = Source { name, text };
-        let mut file = source.parse()?;
-        for entry in std::mem::take(&mut file.symptom) {
-            let (kind, known) = source.symptom(entry)?;
-            catalogue.symptoms.insert(kind, known);
+        match source.file() {
+            Ok((file, symptoms)) => {
+                catalogue.symptoms.extend(symptoms);
+                read.push((source, file));
+            }
+            Err(error) => errors.push(error),
         }
-        read.push((source, file));
     }
     for (source, file) in read {
-        if let Some(fault) = source.fault(file, &catalogue)? {
-            catalogue.faults.insert(fault.kind.clone(), fault);
+        match source.fault(file, &catalogue) {
+            Ok(Some(fault)) => {
+                let kind = fault.kind.clone();
+                catalogue.files.insert(kind.clone(), source.name.to_owned());
+                catalogue.faults.insert(kind, fault);
+            }
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
     }
-    Ok(catalogue)
+    (catalogue, errors)
 }
 
 struct Source<'a> {
@@ -154,7 +169,42 @@ struct Source<'a> {
     text: &'a str,
 }
 
+impl CatalogueError {
+    /// Which file.
+    pub fn file(&self) -> &str {
+        match self {
+            Self::Malformed { file, .. } | Self::TooLong { file, .. } => file,
+        }
+    }
+
+    /// What is wrong, without where.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Malformed { what, .. } => what.clone(),
+            Self::TooLong { bytes, .. } => {
+                format!("{bytes} bytes, at most {CATALOGUE_FILE_LIMIT_BYTES} are read")
+            }
+        }
+    }
+
+    /// The line, from 1, where one is at fault.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Malformed { line, .. } => Some(*line),
+            Self::TooLong { .. } => None,
+        }
+    }
+}
+
 impl Source<'_> {
+    /// The file, without its kinds of symptoms; and these.
+    fn file(&self) -> Result<(FileText, Vec<(String, SymptomKind)>), CatalogueError> {
+        let mut file = self.parse()?;
+        let entries = std::mem::take(&mut file.symptom);
+        let symptoms = entries.into_iter().map(|entry| self.symptom(entry));
+        Ok((file, symptoms.collect::<Result<_, _>>()?))
+    }
+
     fn parse(&self) -> Result<FileText, CatalogueError> {
         if self.text.len() > CATALOGUE_FILE_LIMIT_BYTES {
             return Err(CatalogueError::TooLong {

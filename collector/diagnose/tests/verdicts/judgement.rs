@@ -200,10 +200,21 @@ fn a_theory_is_weighed_like_the_engines_own() {
         &world.0,
         None,
         &id(DB_DISK),
-        "disk-full",
+        Some("disk-full"),
     )
     .unwrap();
     assert_eq!(own, verdict.suspects[0]);
+}
+
+#[test]
+fn a_theory_of_a_component_alone_is_the_fault_that_explains_most_there() {
+    let world = world_of("disk full on the database");
+    let catalogue = Catalogue::builtin();
+    let best = |component| theory(&catalogue, &world.0, None, &id(component), None).unwrap();
+    assert_eq!(best(DB_DISK), world.verdict().suspects[0]);
+    // Nothing speaks of this one.
+    let other = best(APP2);
+    assert!(other.probability < 0.05, "{other:#?}");
 }
 
 #[test]
@@ -216,7 +227,7 @@ fn a_wrong_theory_gets_the_facts_against_it() {
         ("host:db1", "cpu-saturated"),
         (HAPROXY, "oom-kill"),
     ] {
-        let suspect = theory(&catalogue, &world.0, None, &id(component), fault).unwrap();
+        let suspect = theory(&catalogue, &world.0, None, &id(component), Some(fault)).unwrap();
         assert!(suspect.probability < 0.05, "{suspect:#?}");
         assert!(
             suspect.decibans < 0.0 && suspect.evidence_against.len() >= 2,
@@ -230,7 +241,7 @@ fn a_theory_of_what_cannot_be_is_refused() {
     let world = World::lab();
     let catalogue = Catalogue::builtin();
     let refused = |component: &str, fault: &str| {
-        theory(&catalogue, &world.0, None, &id(component), fault).unwrap_err()
+        theory(&catalogue, &world.0, None, &id(component), Some(fault)).unwrap_err()
     };
     assert!(matches!(
         refused(DB, "gremlins"),
@@ -251,7 +262,7 @@ fn a_theory_of_an_unknown_component_finds_nothing_for_it() {
         &world.0,
         None,
         &stranger,
-        "service-down",
+        Some("service-down"),
     )
     .unwrap();
     assert_eq!(suspect.evidence_for, []);
@@ -270,7 +281,7 @@ fn effect_before_cause_counts_against() {
         &world.0,
         None,
         &id(DB),
-        "service-down",
+        Some("service-down"),
     )
     .unwrap();
     let order = down

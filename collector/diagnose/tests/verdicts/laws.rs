@@ -189,7 +189,7 @@ proptest! {
     fn any_theory_is_weighed_or_refused(situation in situations(), place in 0..PLACES.len()) {
         let catalogue = Catalogue::builtin();
         for fault in catalogue.faults() {
-            if let Ok(suspect) = theory(&catalogue, &situation, None, &id(PLACES[place]), &fault.kind) {
+            if let Ok(suspect) = theory(&catalogue, &situation, None, &id(PLACES[place]), Some(&fault.kind)) {
                 prop_assert!((0.0..=1.0).contains(&suspect.probability));
             }
         }
