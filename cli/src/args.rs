@@ -8,7 +8,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 failed   2 usage   3 not found
   4 refused (the message says by what, and whom to ask)   5 conflict
-  6 --check found an open incident   7 cannot see or reach";
+  6 --check found an open incident, or lint what is wrong
+  7 cannot see or reach";
 
 /// Know which component is failing, and why, before anyone logs in to a server.
 ///
@@ -155,6 +156,12 @@ pub enum Command {
     /// Take and keep snapshots of a host's state: what a fix would destroy
     #[command(subcommand)]
     Snapshot(Snapshot),
+    /// Have your own idea of an incident weighed by the facts, as the engine weighs its own
+    #[command(subcommand)]
+    Theory(Theory),
+    /// Show kinds of faults that are known, or look over a team's own before the collector takes them
+    #[command(subcommand)]
+    Catalogue(Catalogue),
     /// Configure agents by groups of hosts; each agent tries a version out, and takes it back where it does worse
     #[command(subcommand)]
     Config(Config),
@@ -323,6 +330,43 @@ pub enum Config {
         /// Why, for the audit
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
+    },
+}
+
+/// Theories.
+#[derive(Debug, Subcommand)]
+pub enum Theory {
+    /// Weigh a theory about an open incident, and keep it there for the others
+    Add {
+        /// Which incident, as INC-0042
+        incident: String,
+        /// What may be failing: a component, as service:db1/postgresql.service, or a host
+        component: String,
+        /// How, as `firstlook catalogue list` names it; what explains most there unless told
+        fault: Option<String>,
+    },
+    /// List the theories about an incident, the most probable first; about an open one weighed by what is seen now
+    List {
+        /// Which incident; the worst open one unless told
+        incident: Option<String>,
+    },
+}
+
+/// The catalogue of faults.
+#[derive(Debug, Subcommand)]
+pub enum Catalogue {
+    /// List kinds of faults
+    List,
+    /// Show what a kind of fault shows and where, what speaks against it, and how to confirm it
+    Explain {
+        /// Which, as disk-full
+        fault: String,
+    },
+    /// Look over a team's files as the collector would read them; nothing changes
+    Lint {
+        /// TOML files, or folders of them
+        #[arg(required = true, value_name = "FILE_OR_DIR")]
+        files: Vec<PathBuf>,
     },
 }
 

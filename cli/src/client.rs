@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use firstlook_proto::wire::configs_client::ConfigsClient as Configs;
+use firstlook_proto::wire::diagnosis_client::DiagnosisClient as Diagnosis;
 use firstlook_proto::wire::query_client::QueryClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -23,6 +24,17 @@ const MESSAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 pub type Client = QueryClient<InterceptedService<Channel, Bearer>>;
 /// One for configurations, over the same connection.
 pub type ConfigsClient = Configs<InterceptedService<Channel, Bearer>>;
+pub type DiagnosisClient = Diagnosis<InterceptedService<Channel, Bearer>>;
+
+/// All of one connection.
+pub struct Clients {
+    /// Questions.
+    pub query: Client,
+    /// Configurations of agents.
+    pub configs: ConfigsClient,
+    /// Theories and the catalogue.
+    pub diagnosis: DiagnosisClient,
+}
 
 /// Shows the bearer token with every request, where there is one.
 #[derive(Clone)]
@@ -43,7 +55,7 @@ impl Interceptor for Bearer {
 ///
 /// # Errors
 /// Usage for a malformed address or missing credentials; cannot-see when the collector does not answer.
-pub async fn connect(target: &Target) -> Result<(Client, ConfigsClient), Failure> {
+pub async fn connect(target: &Target) -> Result<Clients, Failure> {
     let file = |name: &str| {
         let path = target.credentials.join(name);
         std::fs::read_to_string(&path).map_err(|error| {
@@ -82,11 +94,13 @@ pub async fn connect(target: &Target) -> Result<(Client, ConfigsClient), Failure
         ))
     })?;
     let configs = Configs::with_interceptor(channel.clone(), Bearer(bearer.clone()));
-    let client = QueryClient::with_interceptor(channel, Bearer(bearer));
-    Ok((
-        client.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
-        configs.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
-    ))
+    let diagnosis = Diagnosis::with_interceptor(channel.clone(), Bearer(bearer.clone()));
+    let query = QueryClient::with_interceptor(channel, Bearer(bearer));
+    Ok(Clients {
+        query: query.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
+        configs: configs.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
+        diagnosis: diagnosis.max_decoding_message_size(MESSAGE_LIMIT_BYTES),
+    })
 }
 
 /// An error with its causes, outermost first, each said once.

@@ -1,5 +1,6 @@
 //! One file per command; each asks, then renders text or JSON.
 
+mod catalogue;
 mod change;
 mod changes;
 mod config;
@@ -11,6 +12,7 @@ mod metrics;
 mod open;
 mod snapshot;
 mod status;
+mod theory;
 mod tokens;
 mod why;
 
@@ -20,7 +22,7 @@ use firstlook_model::Timestamp;
 
 use crate::Answer;
 use crate::args::{Args, Change, Color, Command, Hosts};
-use crate::client::{self, Client, ConfigsClient};
+use crate::client::{self, Client, ConfigsClient, DiagnosisClient};
 use crate::config::Target;
 use crate::exit::Failure;
 use crate::render::Style;
@@ -29,6 +31,7 @@ use crate::render::Style;
 pub(crate) struct Context {
     client: Client,
     configs: ConfigsClient,
+    diagnosis: DiagnosisClient,
     json: bool,
     style: Style,
     now: Timestamp,
@@ -45,10 +48,11 @@ pub(crate) async fn run(args: Args, on_terminal: bool) -> Result<Answer, Failure
         Command::Man { dir } => return generate::man(&dir),
         _ => {}
     }
-    let (client, configs) = client::connect(&Target::settle(&args.global)?).await?;
+    let clients = client::connect(&Target::settle(&args.global)?).await?;
     let context = Context {
-        client,
-        configs,
+        client: clients.query,
+        configs: clients.configs,
+        diagnosis: clients.diagnosis,
         json: args.global.json,
         style: Style {
             color: colored(args.global.color, on_terminal),
@@ -119,6 +123,8 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
         Command::Tokens(command) => tokens::run(context, command).await,
         Command::Config(command) => config::run(context, command).await,
         Command::Snapshot(command) => snapshot::run(context, command).await,
+        Command::Theory(command) => theory::run(context, command).await,
+        Command::Catalogue(command) => catalogue::run(context, command).await,
         // Answered before connecting.
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { dir } => generate::man(&dir),

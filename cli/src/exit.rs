@@ -19,7 +19,7 @@ pub enum Exit {
     Refused = 4,
     /// Somebody else holds it, or it changed meanwhile.
     Conflict = 5,
-    /// `--check` found an open incident.
+    /// `--check` found an open incident, or a lint what is wrong.
     Findings = 6,
     /// The collector or the host cannot be seen or reached.
     CannotSee = 7,

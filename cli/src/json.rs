@@ -58,7 +58,8 @@ fn list<T>(items: &[T], each: impl Fn(&T) -> Value) -> Value {
     Value::Array(items.iter().map(each).collect())
 }
 
-fn suspect(s: &Suspect) -> Value {
+/// A suspect with the facts for and against it.
+pub fn suspect(s: &Suspect) -> Value {
     json!({
         "component": component(&s.component),
         "fault": s.fault,

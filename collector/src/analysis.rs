@@ -41,7 +41,7 @@ pub struct Analysis {
     detector: Detector,
     /// How long no contact makes a host silent, for detection and for the view alike.
     silent_after: Duration,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     incidents: Incidents,
     closed: Vec<Incident>,
     desk: Desk,
@@ -66,6 +66,7 @@ impl Analysis {
         contacts: Contacts,
         sessions: Sessions,
         counters: Counters,
+        catalogue: Arc<Catalogue>,
         view: watch::Sender<Arc<View>>,
     ) -> anyhow::Result<Self> {
         let open = desk.incidents().list_open()?;
@@ -111,7 +112,7 @@ impl Analysis {
         let mut analysis = Self {
             detector,
             silent_after,
-            catalogue: Catalogue::builtin(),
+            catalogue,
             incidents,
             closed,
             desk,

@@ -16,6 +16,7 @@ use firstlook_ingest::{AgentService, IngestCounters, SessionLimits, Sessions};
 use firstlook_model::HostId;
 use firstlook_proto::wire::agent_server::AgentServer;
 use firstlook_proto::wire::configs_server::ConfigsServer;
+use firstlook_proto::wire::diagnosis_server::DiagnosisServer;
 use firstlook_proto::wire::enrolment_server::EnrolmentServer;
 use firstlook_proto::wire::query_server::QueryServer;
 use firstlook_query::{Access, QueryService, View, http_routes};
@@ -30,6 +31,7 @@ use tonic::transport::server::Router;
 
 use crate::analysis::{Analysis, Counters};
 use crate::bearer::BearerFile;
+use crate::catalogue;
 use crate::config::{Home, RunOptions};
 use crate::contacts::Contacts;
 use crate::housekeeping;
@@ -43,6 +45,8 @@ const GRACE: Duration = Duration::from_secs(8);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Largest enrolment or query request, in bytes.
 const REQUEST_LIMIT_BYTES: usize = 64 * 1024;
+/// Largest request that brings a team's catalogue files, in bytes.
+const CATALOGUE_REQUEST_LIMIT_BYTES: usize = 1024 * 1024;
 const HEADER_LIMIT_BYTES: u32 = 16 * 1024;
 /// Requests at once on one connection.
 const STREAMS_PER_CONNECTION: u32 = 32;
@@ -58,6 +62,7 @@ const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     // First: an opening of the store that is asked to end returns, and is not counted as one that did not.
     let signals = Signals::install().context("signals cannot be received")?;
+    let catalogue = Arc::new(catalogue::open(options.catalogue.as_deref())?);
     let home = Home::open(&options.data_dir, &options.address)?;
     let agents = bind(options.listen, "--listen").await?;
     let responders = bind(options.query_listen, "--query-listen").await?;
@@ -101,7 +106,9 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     let analysis = {
         let (store, desk, sessions) = (store.clone(), desk.clone(), sessions.clone());
-        let work = move || Analysis::restore(&store, desk, contacts, sessions, counters, view);
+        let thinks_by = Arc::clone(&catalogue);
+        let work =
+            move || Analysis::restore(&store, desk, contacts, sessions, counters, thinks_by, view);
         tokio::task::spawn_blocking(work).await??
     };
     let pulse = Pulse::default();
@@ -145,6 +152,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         sessions,
         snapshots,
         heard,
+        views: views.clone(),
+        catalogue,
     };
     let access = Access::new(Arc::new(bearer), clock::now);
     let query = QueryService::new(
@@ -158,8 +167,10 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let query = Arc::new(query);
     let asked = QueryServer::from_arc(Arc::clone(&query));
     let configs = ConfigsServer::from_arc(Arc::clone(&query));
+    let diagnosis = DiagnosisServer::from_arc(Arc::clone(&query));
     let routes = Routes::new(asked.max_decoding_message_size(REQUEST_LIMIT_BYTES))
-        .add_service(configs.max_decoding_message_size(REQUEST_LIMIT_BYTES));
+        .add_service(configs.max_decoding_message_size(REQUEST_LIMIT_BYTES))
+        .add_service(diagnosis.max_decoding_message_size(CATALOGUE_REQUEST_LIMIT_BYTES));
     let routes = routes.into_axum_router().merge(http_routes(query));
     let router = builder().add_routes(Routes::from(routes));
     serve(

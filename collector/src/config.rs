@@ -36,6 +36,9 @@ pub struct RunOptions {
     /// File that says where metrics and logs are passed on to: Prometheus, OTLP
     #[arg(long, value_name = "FILE")]
     pub forward: Option<PathBuf>,
+    /// Folder of the team's own catalogue of faults: its .toml files are read over those that Firstlook ships
+    #[arg(long, value_name = "DIR")]
+    pub catalogue: Option<PathBuf>,
     /// How many days telemetry is kept, 1 to 3650
     #[arg(long, default_value_t = 14, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,

@@ -3,9 +3,11 @@
 mod analysis;
 mod app;
 mod bearer;
+mod catalogue;
 mod config;
 mod configs;
 mod contacts;
+mod diagnosis;
 mod housekeeping;
 mod kept_lines;
 mod ledger;

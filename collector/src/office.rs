@@ -8,6 +8,7 @@ use firstlook_desk::{
     Announcement, AuditEntry, AuditOutcome, Desk, DeskError, JoinToken as TokenOnDesk,
     SnapshotState, StoredSnapshot, TokenHash, TokenId,
 };
+use firstlook_diagnose::Catalogue;
 use firstlook_enrol::token::TOKEN_LIFETIME;
 use firstlook_enrol::{Authority, JoinToken};
 use firstlook_ingest::{AskRefused, Sessions};
@@ -16,10 +17,11 @@ use firstlook_model::{
     Change, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
 };
 use firstlook_query::{
-    HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow,
+    HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow, View,
 };
 use firstlook_runtime::clock;
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::watch;
 
 use crate::configs::host_config;
 use crate::kept_lines;
@@ -41,10 +43,14 @@ pub struct DeskOffice {
     pub snapshots: PathBuf,
     /// The analysis.
     pub heard: SyncSender<Heard>,
+    /// What it saw last.
+    pub views: watch::Receiver<Arc<View>>,
+    /// What it thinks by.
+    pub catalogue: Arc<Catalogue>,
 }
 
 impl DeskOffice {
-    fn note(&self, who: &str, what: &str, result: AuditOutcome, detail: String) {
+    pub(crate) fn note(&self, who: &str, what: &str, result: AuditOutcome, detail: String) {
         let entry = AuditEntry {
             time: clock::now(),
             who: who.to_owned(),

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "firstlook/v1/telemetry.proto",
     "firstlook/v1/agent.proto",
     "firstlook/v1/query.proto",
     "firstlook/v1/configs.proto",
+    "firstlook/v1/diagnosis.proto",
 ];
 
 /// Set `FIRSTLOOK_REGENERATE=1` to write what the test would otherwise compare with.

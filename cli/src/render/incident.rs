@@ -71,12 +71,32 @@ pub fn joined(spots: &[BlindSpot]) -> Vec<String> {
     lines.into_iter().map(line).collect()
 }
 
+/// Somebody's theory, with the facts for and against it. `said` goes first: whose it is.
+pub fn theory(suspect: &Suspect, said: &str, now: Timestamp, style: Style) -> String {
+    let mut page = Page {
+        out: String::new(),
+        style,
+        next: 1,
+        numbered: false,
+        now,
+    };
+    let tone = match suspect.probability >= 0.5 {
+        true => Tone::Bad,
+        false => Tone::Unsure,
+    };
+    page.named(tone, "THEORY", suspect);
+    page.line(&format!("          {}", wrap(&escape(said), 10)));
+    page.facts(suspect);
+    page.out
+}
+
 /// The screen.
 pub fn screen(incident: &Incident, now: Timestamp, style: Style) -> String {
     let mut page = Page {
         out: String::new(),
         style,
         next: 1,
+        numbered: true,
         now,
     };
     page.head(incident);
@@ -93,6 +113,8 @@ struct Page {
     style: Style,
     /// Number of the next fact that can be opened.
     next: usize,
+    /// Whether facts can be opened by their number.
+    numbered: bool,
     now: Timestamp,
 }
 
@@ -153,6 +175,17 @@ impl Page {
     }
 
     fn suspect(&mut self, suspect: &Suspect) {
+        self.named(Tone::Bad, "CAUSE", suspect);
+        let since = clock(suspect.since, self.now);
+        self.line(&format!(
+            "          {}",
+            wrap(&format!("{}, since {since}", escape(&suspect.summary)), 10)
+        ));
+        self.facts(suspect);
+    }
+
+    /// What is suspected, and how surely.
+    fn named(&mut self, tone: Tone, word: &str, suspect: &Suspect) {
         let what = format!(
             "{}  {}  {}  {:+.1} dB",
             escape(&suspect.component.to_string()),
@@ -160,12 +193,10 @@ impl Page {
             percent(suspect.probability),
             suspect.decibans
         );
-        self.heading(Tone::Bad, "CAUSE", &what);
-        let since = clock(suspect.since, self.now);
-        self.line(&format!(
-            "          {}",
-            wrap(&format!("{}, since {since}", escape(&suspect.summary)), 10)
-        ));
+        self.heading(tone, word, &what);
+    }
+
+    fn facts(&mut self, suspect: &Suspect) {
         self.evidence("for", &suspect.evidence_for);
         self.evidence("against", &suspect.evidence_against);
         if !suspect.hurts.is_empty() {
@@ -191,7 +222,7 @@ impl Page {
 
     /// `[3]` for a fact that can be opened, else nothing; counts as [`openable`] does.
     fn number(&mut self, fact: &Evidence) -> String {
-        if fact.reference.is_none() {
+        if fact.reference.is_none() || !self.numbered {
             return String::new();
         }
         self.next += 1;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
 
 use crate::{
-    Announcements, Audit, Configs, DeskError, Hosts, Incidents, Snapshots, Tokens, schema,
+    Announcements, Audit, Configs, DeskError, Hosts, Incidents, Snapshots, Theories, Tokens, schema,
 };
 
 /// How long a call waits for another process that writes to the same file.
@@ -89,6 +89,11 @@ impl Desk {
     /// Snapshots.
     pub fn snapshots(&self) -> Snapshots<'_> {
         Snapshots(self)
+    }
+
+    /// What people suspect.
+    pub fn theories(&self) -> Theories<'_> {
+        Theories(self)
     }
 
     /// Rows that lists left out since opening because they could not be read.

@@ -1,5 +1,5 @@
-//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots, announced changes, configurations of
-//! agents and the audit log, in one SQLite file.
+//! The desk: incidents and their verdicts, enrolled hosts, join tokens, snapshots, announced changes, theories,
+//! configurations of agents and the audit log, in one SQLite file.
 //!
 //! It knows no clock: every time is an argument. Calls block on the disk: callers on an async runtime go
 //! through a blocking thread.
@@ -14,6 +14,7 @@ mod incidents;
 mod row;
 mod schema;
 mod snapshots;
+mod theories;
 mod tokens;
 
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub use error::{DeskError, TokenRefusal};
 pub use hosts::{Certificate, EnrolledHost, Hosts};
 pub use incidents::{Incidents, StoredVerdict, VerdictId};
 pub use snapshots::{SnapshotState, Snapshots, StoredSnapshot};
+pub use theories::{Theories, Theory};
 pub use tokens::{JoinToken, TokenHash, TokenId, Tokens};

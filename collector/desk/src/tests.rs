@@ -3,6 +3,7 @@
 mod configs;
 mod file;
 mod incidents;
+mod theories;
 
 use firstlook_model::{Change, ChangeKind, HostId, Manifest, SnapshotId, TimeRange, Timestamp};
 

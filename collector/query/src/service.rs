@@ -64,12 +64,12 @@ impl<O: Office> QueryService<O> {
         self.access.responder(request)
     }
 
-    fn view(&self) -> Arc<View> {
+    pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.borrow())
     }
 
     /// What `text` names now. A host that never joined is refused rather than found empty.
-    async fn about(&self, text: &str) -> Result<About, Status> {
+    pub(crate) async fn about(&self, text: &str) -> Result<About, Status> {
         self.about_within(text, None).await
     }
 
@@ -118,7 +118,7 @@ impl<O: Office> QueryService<O> {
         blocking(move || work(&office)).await?.map_err(refusal)
     }
 
-    async fn find(&self, about: String) -> Result<Incident, Status> {
+    pub(crate) async fn find(&self, about: String) -> Result<Incident, Status> {
         let view = self.view();
         if about.is_empty() {
             return view

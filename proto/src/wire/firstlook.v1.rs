@@ -4441,3 +4441,714 @@ pub mod configs_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Theory {
+    /// As the facts weigh it, now or at the end.
+    #[prost(message, optional, tag = "1")]
+    pub suspect: ::core::option::Option<Suspect>,
+    #[prost(int64, tag = "2")]
+    pub added: i64,
+    #[prost(string, tag = "3")]
+    pub added_by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddTheoryRequest {
+    /// As INC-0042.
+    #[prost(string, tag = "1")]
+    pub incident: ::prost::alloc::string::String,
+    /// As service:db1/postgresql.service, or a host's name.
+    #[prost(string, tag = "2")]
+    pub component: ::prost::alloc::string::String,
+    /// Kind of the catalogue; empty: the one that explains most there.
+    #[prost(string, tag = "3")]
+    pub fault: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddTheoryReply {
+    #[prost(string, tag = "1")]
+    pub incident: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub theory: ::core::option::Option<Theory>,
+    /// Whether it was there already; who had it first is told.
+    #[prost(bool, tag = "3")]
+    pub known: bool,
+    /// Its place among the suspects of the engine's verdict, from 1; 0: it is none of them.
+    #[prost(uint32, tag = "4")]
+    pub place: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTheoriesRequest {
+    #[prost(string, tag = "1")]
+    pub incident: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTheoriesReply {
+    #[prost(string, tag = "1")]
+    pub incident: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub theories: ::prost::alloc::vec::Vec<Theory>,
+    /// Whether they were weighed by what is seen now.
+    #[prost(bool, tag = "3")]
+    pub fresh: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainFaultRequest {
+    #[prost(string, tag = "1")]
+    pub fault: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainFaultReply {
+    /// Lines for people.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFaultsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListFaultsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub faults: ::prost::alloc::vec::Vec<FaultKind>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FaultKind {
+    #[prost(string, tag = "1")]
+    pub fault: ::prost::alloc::string::String,
+    /// Kinds of components that can have it.
+    #[prost(string, repeated, tag = "2")]
+    pub components: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub summary: ::prost::alloc::string::String,
+    /// File of the team's that it is from; empty: Firstlook's own.
+    #[prost(string, tag = "4")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckCatalogueRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<CatalogueFile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CatalogueFile {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckCatalogueReply {
+    #[prost(message, repeated, tag = "1")]
+    pub remarks: ::prost::alloc::vec::Vec<CatalogueRemark>,
+    /// Kinds of faults in the files.
+    #[prost(uint32, tag = "2")]
+    pub faults: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CatalogueRemark {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// From 1; 0: the whole file.
+    #[prost(uint32, tag = "2")]
+    pub line: u32,
+    /// Whether the file cannot be used.
+    #[prost(bool, tag = "3")]
+    pub wrong: bool,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod diagnosis_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Needs a responder's client certificate or a bearer token.
+    #[derive(Debug, Clone)]
+    pub struct DiagnosisClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> DiagnosisClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> DiagnosisClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            DiagnosisClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Weighs a theory about an open incident as the engine weighs its own, and keeps it with the incident. NOT_FOUND: no such
+        /// incident, component or fault kind. FAILED_PRECONDITION: the incident is closed.
+        pub async fn add_theory(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddTheoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::AddTheoryReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/AddTheory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "AddTheory"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Theories about an incident, the most probable first; those about an open one weighed anew. NOT_FOUND: no such incident.
+        pub async fn list_theories(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTheoriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTheoriesReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/ListTheories",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "ListTheories"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What a kind of fault shows, and where. NOT_FOUND: no such kind.
+        pub async fn explain_fault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainFaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFaultReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/ExplainFault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "ExplainFault"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Every kind of fault, by its name.
+        pub async fn list_faults(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListFaultsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListFaultsReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/ListFaults",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "ListFaults"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Checks a team's catalogue files over those that Firstlook ships. Nothing changes. At most 1 MiB.
+        pub async fn check_catalogue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckCatalogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckCatalogueReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/CheckCatalogue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "CheckCatalogue"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod diagnosis_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with DiagnosisServer.
+    #[async_trait]
+    pub trait Diagnosis: std::marker::Send + std::marker::Sync + 'static {
+        /// Weighs a theory about an open incident as the engine weighs its own, and keeps it with the incident. NOT_FOUND: no such
+        /// incident, component or fault kind. FAILED_PRECONDITION: the incident is closed.
+        async fn add_theory(
+            &self,
+            request: tonic::Request<super::AddTheoryRequest>,
+        ) -> std::result::Result<tonic::Response<super::AddTheoryReply>, tonic::Status>;
+        /// Theories about an incident, the most probable first; those about an open one weighed anew. NOT_FOUND: no such incident.
+        async fn list_theories(
+            &self,
+            request: tonic::Request<super::ListTheoriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTheoriesReply>,
+            tonic::Status,
+        >;
+        /// What a kind of fault shows, and where. NOT_FOUND: no such kind.
+        async fn explain_fault(
+            &self,
+            request: tonic::Request<super::ExplainFaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainFaultReply>,
+            tonic::Status,
+        >;
+        /// Every kind of fault, by its name.
+        async fn list_faults(
+            &self,
+            request: tonic::Request<super::ListFaultsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListFaultsReply>, tonic::Status>;
+        /// Checks a team's catalogue files over those that Firstlook ships. Nothing changes. At most 1 MiB.
+        async fn check_catalogue(
+            &self,
+            request: tonic::Request<super::CheckCatalogueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckCatalogueReply>,
+            tonic::Status,
+        >;
+    }
+    /// Needs a responder's client certificate or a bearer token.
+    #[derive(Debug)]
+    pub struct DiagnosisServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> DiagnosisServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for DiagnosisServer<T>
+    where
+        T: Diagnosis,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/firstlook.v1.Diagnosis/AddTheory" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddTheorySvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::UnaryService<super::AddTheoryRequest>
+                    for AddTheorySvc<T> {
+                        type Response = super::AddTheoryReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddTheoryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::add_theory(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddTheorySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Diagnosis/ListTheories" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTheoriesSvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::UnaryService<super::ListTheoriesRequest>
+                    for ListTheoriesSvc<T> {
+                        type Response = super::ListTheoriesReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTheoriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::list_theories(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTheoriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Diagnosis/ExplainFault" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainFaultSvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::UnaryService<super::ExplainFaultRequest>
+                    for ExplainFaultSvc<T> {
+                        type Response = super::ExplainFaultReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainFaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::explain_fault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainFaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Diagnosis/ListFaults" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListFaultsSvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::UnaryService<super::ListFaultsRequest>
+                    for ListFaultsSvc<T> {
+                        type Response = super::ListFaultsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListFaultsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::list_faults(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListFaultsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Diagnosis/CheckCatalogue" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckCatalogueSvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::UnaryService<super::CheckCatalogueRequest>
+                    for CheckCatalogueSvc<T> {
+                        type Response = super::CheckCatalogueReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckCatalogueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::check_catalogue(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckCatalogueSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for DiagnosisServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "firstlook.v1.Diagnosis";
+    impl<T> tonic::server::NamedService for DiagnosisServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -58,7 +58,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
                 error,
                 DeskError::Newer {
                     found: 99,
-                    known: 5,
+                    known: 6,
                     ..
                 }
             ),

@@ -24,5 +24,6 @@ mod session;
 mod silence;
 mod snapshots;
 mod strain;
+mod theories;
 mod units;
 mod verdict;
