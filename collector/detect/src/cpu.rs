@@ -129,7 +129,10 @@ impl Cpu {
             text,
             source: Source::Metric(names::PRESSURE_CPU_SOME),
         }];
-        found.extend(hog(run, usage));
+        // Where others than its services take the cores, the greatest among them is a victim, too.
+        if self.is_own_work(usage) {
+            found.extend(hog(run, usage));
+        }
         found
     }
 

@@ -15,7 +15,7 @@ use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 7] = [
+pub(crate) const SIGNALS: [&str; 8] = [
     names::SERVICE_CPU,
     names::SERVICE_MEMORY,
     names::SERVICE_PROCESSES,
@@ -23,6 +23,7 @@ pub(crate) const SIGNALS: [&str; 7] = [
     names::SERVICE_OOM_KILLS,
     names::SERVICE_ACCEPT_QUEUE,
     names::SERVICE_ACCEPT_BACKLOG,
+    names::SERVICE_BLOCKED,
 ];
 const CPU: usize = 0;
 const MEMORY: usize = 1;
@@ -31,6 +32,7 @@ const STOPPED: usize = 3;
 const OOM_KILLS: usize = 4;
 const QUEUE: usize = 5;
 const BACKLOG: usize = 6;
+const BLOCKED: usize = 7;
 
 const ACCEPT: Rule = Rule::new(2, 2, 15);
 const ACCEPT_GATES_AFTER: Duration = Duration::from_secs(4);
@@ -41,6 +43,8 @@ const READ_GATES_AFTER: Duration = Duration::from_secs(6);
 /// At most this much CPU, in cores, is idle, whatever is usual; and this share of the usual.
 const IDLE_CORES: f64 = 0.005;
 const IDLE_SHARE: f64 = 0.2;
+/// So long in a sleep that no signal ends, and what it waits for may be hung.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 const CPU_FLOOR: f64 = 0.02;
 const MEMORY_FLOOR: f64 = 16.0 * 1024.0 * 1024.0;
 /// Scales within which a level is usual.
@@ -69,6 +73,8 @@ pub(crate) struct Service {
     usual_close_wait: Baseline,
     waiting: Backlog,
     pub limits: ServiceLimits,
+    /// Since when some process of it has been in a sleep that no signal ends.
+    blocked: Option<Timestamp>,
     life: Lifetime,
 }
 
@@ -89,6 +95,7 @@ impl Default for Service {
             usual_close_wait: Baseline::NEW,
             waiting: Backlog::default(),
             limits: ServiceLimits::default(),
+            blocked: None,
             life: Lifetime::default(),
         }
     }
@@ -113,6 +120,9 @@ impl Service {
             let bad = stopped >= 1.0 && stopped >= processes;
             self.stop
                 .take(at, Reading::of(bad, !bad), stopped, 0.0, STOP);
+        }
+        if let Some(blocked) = row.get(BLOCKED) {
+            self.blocked = (blocked >= 1.0).then(|| self.blocked.unwrap_or(at));
         }
         self.queue = row.get(QUEUE).zip(row.get(BACKLOG));
         if let Some((queue, backlog)) = self.queue {
@@ -144,6 +154,12 @@ impl Service {
             self.usual_unread.feed(waiting.unread_bytes, 1.0);
             self.usual_close_wait.feed(waiting.close_wait, 0.5);
         }
+    }
+
+    /// Whether some process of it waits for something that may be hung, as a frozen filesystem.
+    pub fn is_stuck(&self, now: Timestamp) -> bool {
+        self.blocked
+            .is_some_and(|since| now.since(since) >= STUCK_AFTER)
     }
 
     /// In cores, over the last ten seconds.
@@ -262,6 +278,7 @@ impl Service {
         self.oom_kills.reset();
         self.used.clear();
         self.limits.stepped();
+        self.blocked = None;
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);
         self.life.stepped();

@@ -125,8 +125,11 @@ impl Host {
         attested.extend(self.io.health(&self.id, coverage));
         attested.extend(self.limits.health(&self.id, now, coverage));
         attested.extend(self.network.healths(&self.id, coverage, peers));
-        for (id, filesystem) in &self.filesystems {
-            attested.extend(filesystem.health(id, coverage));
+        // A frozen filesystem has room, and tells so at once: whoever waits for one may wait for it.
+        if !self.services.values().any(|service| service.is_stuck(now)) {
+            for (id, filesystem) in &self.filesystems {
+                attested.extend(filesystem.health(id, coverage));
+            }
         }
         for (id, service) in &self.services {
             attested.extend(service.health(id, now, coverage));

@@ -102,6 +102,21 @@ fn a_filesystem_turns_read_only_or_hangs() {
 }
 
 #[test]
+fn while_a_service_may_wait_for_a_hung_filesystem_none_of_its_host_is_said_to_be_well() {
+    let mut world = settled();
+    let is_well = |world: &World| world.attestation(DB_FS, families::FILESYSTEM).is_some();
+    assert!(is_well(&world));
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.run(3);
+    assert!(is_well(&world), "a disk makes everybody wait for a moment");
+    world.run(4);
+    assert!(!is_well(&world));
+    world.service(DB, "postgresql.service").blocked = 0.0;
+    world.run(2);
+    assert!(is_well(&world));
+}
+
+#[test]
 fn a_saturated_host_is_named_with_its_hog_and_gates_once_somebody_is_hurt() {
     let mut world = settled();
     (
@@ -140,6 +155,21 @@ fn a_saturated_host_is_named_with_its_hog_and_gates_once_somebody_is_hurt() {
     world.service(DB, "cron.service").cores = 1.7;
     let long = world.until_gate("host:db1", kinds::CPU_SATURATED, 60);
     assert!(long >= 30, "{long}");
+}
+
+#[test]
+fn where_others_than_its_services_saturate_a_host_none_of_them_is_the_hog() {
+    let mut world = settled();
+    (
+        world.hosts[DB].pressure,
+        world.hosts[DB].running,
+        world.hosts[DB].busy,
+    ) = (0.9, 5.0, 2.0);
+    world.service(DB, "cron.service").cores = 0.2;
+    world.until("host:db1", kinds::CPU_SATURATED, 15);
+    world.run(10);
+    let cron = world.symptom("service:db1/cron.service", kinds::CPU_HOG);
+    assert!(cron.is_none(), "{cron:?}");
 }
 
 #[test]

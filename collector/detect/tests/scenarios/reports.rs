@@ -356,6 +356,7 @@ impl World {
             gauge(&me, n::SERVICE_MEMORY, self.rng.around(sim.memory, 0.05)),
             gauge(&me, n::SERVICE_PROCESSES, sim.processes),
             gauge(&me, n::SERVICE_STOPPED, sim.stopped),
+            gauge(&me, n::SERVICE_BLOCKED, sim.blocked),
             gauge(&me, n::SERVICE_OPEN_FILES, sim.open_files),
             gauge(&me, n::SERVICE_OPEN_FILES_LIMIT, 1_024.0),
             gauge(

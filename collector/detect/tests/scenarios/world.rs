@@ -37,6 +37,8 @@ pub struct SimService {
     pub memory: f64,
     pub processes: f64,
     pub stopped: f64,
+    /// Processes in a sleep that no signal ends.
+    pub blocked: f64,
     pub queue: f64,
     pub port: Option<u16>,
     pub listens: bool,
@@ -154,6 +156,7 @@ fn sim_service(name: &'static str, cores: f64, port: Option<u16>) -> SimService 
         memory: 100e6,
         processes: 4.0,
         stopped: 0.0,
+        blocked: 0.0,
         queue: 0.0,
         port,
         listens: true,
