@@ -56,12 +56,27 @@ class Orders:
             self.pool.putconn(connection, close=broken)
 
 
+    def export(self):
+        """Every order that there is, thousand by thousand; all of them are held until the last has come."""
+        held = []
+        while page := self.page(len(held)):
+            held.append(page)
+        return held
+
+    def page(self, number):
+        # Whoever wrote this forgot that there is an end.
+        return [f"order {number * 1000 + row} {'x' * 400}" for row in range(1000)]
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         if self.path == "/health":
             self.answer(200, {"status": "up"})
+            return
+        if self.path == "/export":
+            self.answer(200, {"orders": len(self.server.orders.export())})
             return
         try:
             amount = 1999

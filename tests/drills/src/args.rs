@@ -1,6 +1,7 @@
 //! The command line: what was typed (`Args`) and what is to be done (`Work`).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -15,6 +16,9 @@ pub struct Args {
     /// Drills to run, in this order; all when none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Run those by which every change is tried: some minutes instead of a quarter of an hour
+    #[arg(long, conflicts_with = "names")]
+    core: bool,
     /// Print one JSON document on standard output instead of a table
     #[arg(long)]
     json: bool,
@@ -43,6 +47,23 @@ enum Other {
         /// Leave the lab up at the end
         #[arg(long)]
         keep: bool,
+    },
+    /// Do what harms nobody, as deploys, restarts, rotation of logs, backups and timers: no incident may open
+    Quiet {
+        /// For how many minutes, at most 240
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=240))]
+        minutes: u64,
+        /// Leave the lab up at the end
+        #[arg(long)]
+        keep: bool,
+        /// Folder with firstlook, firstlook-agent and firstlook-collector
+        #[arg(
+            long,
+            env = "FIRSTLOOK_BIN_DIR",
+            value_name = "DIR",
+            hide_env_values = true
+        )]
+        bin_dir: Option<PathBuf>,
     },
     /// Remove what a crashed or kept run left behind
     Clean,
@@ -74,6 +95,12 @@ pub enum Work {
         keep: bool,
         bin_dir: Option<PathBuf>,
     },
+    /// Do what harms nobody.
+    Quiet {
+        time: Duration,
+        keep: bool,
+        bin_dir: Option<PathBuf>,
+    },
     /// Prove the lab without the product.
     LabCheck { keep: bool },
     /// Remove leftovers.
@@ -95,6 +122,15 @@ impl Args {
     pub fn into_work(self) -> Result<Work, clap::Error> {
         match self.other {
             Some(Other::LabCheck { keep }) => Ok(Work::LabCheck { keep }),
+            Some(Other::Quiet {
+                minutes,
+                keep,
+                bin_dir,
+            }) => Ok(Work::Quiet {
+                time: Duration::from_secs(minutes * 60),
+                keep,
+                bin_dir,
+            }),
             Some(Other::Clean) => Ok(Work::Clean),
             Some(Other::Reap) => Ok(Work::Reap),
             Some(Other::Enter { host, command }) => match HostPlan::named(&host) {
@@ -102,11 +138,11 @@ impl Args {
                 None => Err(usage(&format!("no host is called '{host}'"))),
             },
             None if self.list => Ok(Work::List {
-                drills: resolve(&self.names)?,
+                drills: resolve(&self.names, self.core)?,
                 json: self.json,
             }),
             None => Ok(Work::Drills {
-                drills: resolve(&self.names)?,
+                drills: resolve(&self.names, self.core)?,
                 json: self.json,
                 keep: self.keep,
                 bin_dir: self.bin_dir,
@@ -115,9 +151,10 @@ impl Args {
     }
 }
 
-fn resolve(names: &[String]) -> Result<Vec<&'static Drill>, clap::Error> {
+fn resolve(names: &[String], core: bool) -> Result<Vec<&'static Drill>, clap::Error> {
     if names.is_empty() {
-        return Ok(CATALOGUE.iter().collect());
+        let wanted = |drill: &&Drill| drill.core || !core;
+        return Ok(CATALOGUE.iter().filter(wanted).collect());
     }
     names
         .iter()
@@ -161,6 +198,12 @@ mod tests {
     }
 
     #[test]
+    fn the_core_is_a_part_of_all_and_goes_with_no_name() {
+        assert_eq!(drills("--core").len(), 5);
+        assert_eq!(work("--core disk-full").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
     fn named_drills_run_in_the_order_given() {
         assert_eq!(
             drills("packet-loss disk-full"),
@@ -174,6 +217,18 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("disk-full"), "{error}");
         assert_eq!(work("--list disk-fill").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_quiet_run_lasts_an_hour_unless_told_and_never_a_day() {
+        let minutes = |line: &str| match work(line).unwrap() {
+            Work::Quiet { time, .. } => time.as_secs() / 60,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((minutes("quiet"), minutes("quiet --minutes 5")), (60, 5));
+        for wrong in ["quiet --minutes 0", "quiet --minutes 1440"] {
+            assert_eq!(work(wrong).unwrap_err().exit_code(), 2);
+        }
     }
 
     #[test]

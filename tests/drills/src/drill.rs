@@ -34,10 +34,13 @@ pub struct Drill {
     /// What the verdict must say.
     #[serde(rename = "expected")]
     pub truth: Truth,
+    /// One of those that every change is tried by; the others take longer together than a change can wait.
+    #[serde(skip)]
+    pub core: bool,
 }
 
 /// Every drill.
-pub const CATALOGUE: [Drill; 5] = [
+pub const CATALOGUE: [Drill; 11] = [
     Drill {
         name: "disk-full",
         about: "the database's filesystem on db1 has no free block",
@@ -47,6 +50,7 @@ pub const CATALOGUE: [Drill; 5] = [
             fault: "disk-full",
             parts_of_host: None,
         },
+        core: true,
     },
     Drill {
         name: "service-down",
@@ -57,6 +61,7 @@ pub const CATALOGUE: [Drill; 5] = [
             fault: "service-down",
             parts_of_host: None,
         },
+        core: true,
     },
     Drill {
         name: "bad-deploy",
@@ -67,6 +72,7 @@ pub const CATALOGUE: [Drill; 5] = [
             fault: "bad-deploy",
             parts_of_host: None,
         },
+        core: true,
     },
     Drill {
         name: "packet-loss",
@@ -77,6 +83,7 @@ pub const CATALOGUE: [Drill; 5] = [
             fault: "packet-loss",
             parts_of_host: None,
         },
+        core: true,
     },
     Drill {
         name: "host-partitioned",
@@ -87,6 +94,73 @@ pub const CATALOGUE: [Drill; 5] = [
             fault: "host-partitioned",
             parts_of_host: Some("app2"),
         },
+        core: true,
+    },
+    Drill {
+        name: "service-hung",
+        about: "the application's main process on app1 is stopped by a signal",
+        fault: Fault::ServiceHung,
+        truth: Truth {
+            components: &["service:app1/shop.service"],
+            fault: "service-hung",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "database-hung",
+        about: "the database's processes on db1 are stopped by a signal",
+        fault: Fault::DatabaseHung,
+        truth: Truth {
+            components: &["service:db1/postgresql@15-main.service"],
+            fault: "service-hung",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "oom-kill",
+        about: "a request eats the memory that the application on app1 may have",
+        fault: Fault::OutOfMemory,
+        truth: Truth {
+            components: &["service:app1/shop.service"],
+            fault: "oom-kill",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "database-lock",
+        about: "somebody's transaction on db1 holds the orders",
+        fault: Fault::DatabaseLock,
+        truth: Truth {
+            components: &["service:db1/postgresql@15-main.service"],
+            fault: "database-lock",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "firewall-reject",
+        about: "a filter on db1 rejects calls to the database",
+        fault: Fault::FirewallReject,
+        truth: Truth {
+            components: &["service:db1/postgresql@15-main.service"],
+            fault: "firewall-reject",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "innocent-change",
+        about: "a harmless change on app2, then the application's main process on app1 is killed",
+        fault: Fault::InnocentChange,
+        truth: Truth {
+            components: &["service:app1/shop.service"],
+            fault: "service-down",
+            parts_of_host: None,
+        },
+        core: false,
     },
 ];
 

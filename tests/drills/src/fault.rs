@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,10 +13,18 @@ use crate::lab::plan::DATABASE_MOUNT;
 use crate::lab::{Lab, network, services};
 
 const STEP_DEADLINE: Duration = Duration::from_secs(30);
+/// Between an innocent change and the fault.
+const BETWEEN: Duration = Duration::from_secs(5);
 /// Of a hundred packets that reach the database's host, so many are dropped.
 const LOSS_PERCENT: u32 = 28;
 /// The nftables table that drops them.
 const LOSS_TABLE: &str = "fl_loss";
+/// The nftables table that rejects calls to the database.
+const REJECT_TABLE: &str = "fl_reject";
+/// The unit in which somebody's transaction lives.
+const HOLDER: &str = "fl-holder.service";
+/// The database's unit.
+const DATABASE_UNIT: &str = "postgresql@15-main.service";
 /// The file that fills the database's filesystem.
 const FILLER: &str = "core-dump";
 
@@ -33,6 +42,18 @@ pub enum Fault {
     PacketLoss,
     /// `app2`'s cable is out of the bridge.
     HostPartitioned,
+    /// The application's main process on `app1` is stopped by a signal: it lives, and does nothing.
+    ServiceHung,
+    /// So are all processes of the database.
+    DatabaseHung,
+    /// A request that keeps all it reads eats the memory that `app1`'s application may have.
+    OutOfMemory,
+    /// Somebody's transaction holds the orders.
+    DatabaseLock,
+    /// A filter on `db1` rejects calls to the database.
+    FirewallReject,
+    /// As [`Fault::ServiceDown`], a moment after a change on `app2` that harms nobody.
+    InnocentChange,
 }
 
 impl Fault {
@@ -50,6 +71,35 @@ impl Fault {
             Self::BadDeploy => deploy(lab, services::APP_CONFIG_BROKEN),
             Self::PacketLoss => drop_packets(lab),
             Self::HostPartitioned => network::unplug(lab.host("app2").plan),
+            Self::ServiceHung => signal(lab, "app1", "--kill-who=main shop.service", "STOP"),
+            Self::DatabaseHung => signal(lab, "db1", DATABASE_UNIT, "STOP"),
+            Self::OutOfMemory => {
+                // It is answered by nobody: the process is killed meanwhile.
+                let ask = "timeout 20 python3 -c 'import urllib.request as r; \
+                     r.urlopen(\"http://127.0.0.1:8080/export\")' >/dev/null 2>&1 &";
+                lab.host("app1").shell(ask).map(drop)
+            }
+            Self::DatabaseLock => {
+                let hold = format!(
+                    "systemd-run --quiet --unit={HOLDER} --uid=postgres psql -q shop \
+                     -c 'BEGIN; LOCK TABLE orders; SELECT pg_sleep(600)'"
+                );
+                lab.host("db1").shell(&hold).map(drop)
+            }
+            Self::FirewallReject => filter(
+                lab,
+                &format!(
+                    "table inet {REJECT_TABLE} {{ chain input {{ \
+                     type filter hook input priority 0; policy accept; \
+                     iifname \"eth0\" tcp dport 5432 counter reject with tcp reset; }}; }}\n"
+                ),
+            ),
+            Self::InnocentChange => {
+                let app2 = lab.host("app2");
+                app2.shell("echo '# reviewed' >> /etc/shop/app.toml")?;
+                thread::sleep(BETWEEN);
+                Self::ServiceDown.inject(lab)
+            }
         }
         .with_context(|| format!("injecting {self:?}"))
     }
@@ -73,8 +123,21 @@ impl Fault {
                 lab.host("app1").shell("systemctl reset-failed shop; systemctl start shop").map(drop)
             }
             Self::BadDeploy => deploy(lab, services::APP_CONFIG),
-            Self::PacketLoss => stop_dropping_packets(lab),
+            Self::PacketLoss => unfilter(lab, "netdev", LOSS_TABLE),
             Self::HostPartitioned => network::plug(lab.host("app2").plan),
+            Self::ServiceHung => signal(lab, "app1", "--kill-who=main shop.service", "CONT"),
+            Self::DatabaseHung => signal(lab, "db1", DATABASE_UNIT, "CONT"),
+            Self::OutOfMemory | Self::InnocentChange => Self::ServiceDown.heal(lab),
+            Self::DatabaseLock => {
+                // Its backend sleeps on when the client is gone.
+                let end = format!(
+                    "systemctl stop {HOLDER} || true; runuser -u postgres -- psql -q shop -c \
+                     \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE usename = 'postgres' AND datname = 'shop' AND pid <> pg_backend_pid()\""
+                );
+                lab.host("db1").shell(&end).map(drop)
+            }
+            Self::FirewallReject => unfilter(lab, "inet", REJECT_TABLE),
         }
         .with_context(|| format!("healing {self:?}"))
     }
@@ -117,12 +180,24 @@ fn deploy(lab: &Lab, config: &str) -> anyhow::Result<()> {
         .map(drop)
 }
 
+fn signal(lab: &Lab, host: &str, whom: &str, signal: &str) -> anyhow::Result<()> {
+    let kill = format!("systemctl kill --signal={signal} {whom}");
+    lab.host(host).shell(&kill).map(drop)
+}
+
 fn drop_packets(lab: &Lab) -> anyhow::Result<()> {
-    let rules = format!(
-        "table netdev {LOSS_TABLE} {{ chain ingress {{ \
-         type filter hook ingress device \"eth0\" priority 0; policy accept; \
-         numgen random mod 100 < {LOSS_PERCENT} counter drop; }}; }}\n"
-    );
+    filter(
+        lab,
+        &format!(
+            "table netdev {LOSS_TABLE} {{ chain ingress {{ \
+             type filter hook ingress device \"eth0\" priority 0; policy accept; \
+             numgen random mod 100 < {LOSS_PERCENT} counter drop; }}; }}\n"
+        ),
+    )
+}
+
+/// Gives rules to nftables on `db1`.
+fn filter(lab: &Lab, rules: &str) -> anyhow::Result<()> {
     let mut nft = network::command_in(&lab.host("db1").plan.outer_name(), "nft");
     let mut child = nft
         .args(["-f", "-"])
@@ -136,18 +211,16 @@ fn drop_packets(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stop_dropping_packets(lab: &Lab) -> anyhow::Result<()> {
+/// Takes a table of rules away, if it is there.
+fn unfilter(lab: &Lab, family: &str, table: &str) -> anyhow::Result<()> {
     let space = lab.host("db1").plan.outer_name();
     let tables = check(
         network::command_in(&space, "nft").args(["list", "tables"]),
         STEP_DEADLINE,
     )?;
-    if tables.contains(LOSS_TABLE) {
+    if tables.contains(table) {
         let mut nft = network::command_in(&space, "nft");
-        check(
-            nft.args(["delete", "table", "netdev", LOSS_TABLE]),
-            STEP_DEADLINE,
-        )?;
+        check(nft.args(["delete", "table", family, table]), STEP_DEADLINE)?;
     }
     Ok(())
 }

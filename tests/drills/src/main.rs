@@ -2,7 +2,7 @@
 //!
 //! The lab is six systemd hosts in namespaces of this machine (`lab`). A drill injects one fault
 //! (`fault`), asks the collector who is to blame as a responder would (`watch`), and scores the
-//! answer (`verdict`). `lab-check` proves the lab itself, without the product.
+//! answer (`verdict`). A `quiet` run does what harms nobody, and no incident may open. `lab-check` proves the lab itself, without the product.
 //!
 //! Exit codes: 0 every drill passed, 1 a drill or the lab failed, 2 usage.
 
@@ -14,11 +14,13 @@ mod diagnostics;
 mod drill;
 mod fault;
 mod lab;
+mod quiet;
 mod report;
 mod say;
 mod verdict;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -66,15 +68,23 @@ fn run(work: Work) -> anyhow::Result<bool> {
             let gone = keep || check::nothing_is_left()?;
             Ok(all_hold? && gone)
         }
+        Work::Quiet {
+            time,
+            keep,
+            bin_dir,
+        } => {
+            let mut lab = Lab::up(&with_product(bin_dir)?)?;
+            let quiet = quiet::run(&lab, time);
+            finish(&mut lab, keep)?;
+            quiet
+        }
         Work::Drills {
             drills,
             json,
             keep,
             bin_dir,
         } => {
-            let bin_dir = bin_dir
-                .context("set FIRSTLOOK_BIN_DIR to the folder with the product's binaries")?;
-            let mut lab = Lab::up(&Contents::WithProduct { bin_dir })?;
+            let mut lab = Lab::up(&with_product(bin_dir)?)?;
             let outcomes = drill::run_all(&lab, &drills);
             finish(&mut lab, keep)?;
             let report = report::Report::new(outcomes?);
@@ -82,6 +92,12 @@ fn run(work: Work) -> anyhow::Result<bool> {
             Ok(report.failed == 0)
         }
     }
+}
+
+fn with_product(bin_dir: Option<PathBuf>) -> anyhow::Result<Contents> {
+    let bin_dir =
+        bin_dir.context("set FIRSTLOOK_BIN_DIR to the folder with the product's binaries")?;
+    Ok(Contents::WithProduct { bin_dir })
 }
 
 /// Takes the lab down, or says how to use the one that is kept.

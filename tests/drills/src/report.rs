@@ -136,7 +136,7 @@ mod tests {
             table.lines().all(|line| line.chars().count() <= 80),
             "{table}"
         );
-        assert_eq!(table.lines().last(), Some("5 passed, 0 failed"));
+        assert_eq!(table.lines().last(), Some("11 passed, 0 failed"));
     }
 
     #[test]
