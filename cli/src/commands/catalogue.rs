@@ -10,7 +10,7 @@ use crate::Answer;
 use crate::args::Catalogue;
 use crate::exit::{Exit, Failure};
 use crate::json;
-use crate::render::{counted, escape, table};
+use crate::render::{counted, escape, table, wrap};
 
 /// Most of all files together, in bytes: what the collector takes, less what names and lengths need.
 const FILES_LIMIT_BYTES: usize = 960 * 1024;
@@ -38,17 +38,13 @@ async fn list(mut context: Context) -> Result<Answer, Failure> {
         let document = json!({ "faults": reply.faults.iter().map(fault).collect::<Vec<_>>() });
         return Ok(Answer::done(json::document("faults", document)?));
     }
-    let mut rows = vec![["FAULT", "OF", "SAYS"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["FAULT", "SAYS"].map(str::to_owned).to_vec()];
     for fault in &reply.faults {
         let summary = match fault.file.is_empty() {
             true => fault.summary.clone(),
             false => format!("{} ({})", fault.summary, fault.file),
         };
-        rows.push(vec![
-            escape(&fault.fault),
-            escape(&fault.components.join(" ")),
-            escape(&summary),
-        ]);
+        rows.push(vec![escape(&fault.fault), escape(&summary)]);
     }
     Ok(Answer::done(table(&rows)))
 }
@@ -62,8 +58,24 @@ async fn explain(mut context: Context, fault: String) -> Result<Answer, Failure>
         let document = json!({ "fault": fault, "text": reply.text });
         return Ok(Answer::done(json::document("fault", document)?));
     }
-    let lines = reply.text.lines().map(|line| format!("{}\n", escape(line)));
-    Ok(Answer::done(lines.collect()))
+    Ok(Answer::done(page(&reply.text)))
+}
+
+/// Wrapped lines; the command after the question stays whole, to be copied.
+fn page(text: &str) -> String {
+    let mut out = String::new();
+    let mut is_command = false;
+    for line in text.lines() {
+        let said = line.trim_start();
+        let indent = line.len() - said.len();
+        let shown = match is_command {
+            true => escape(said),
+            false => wrap(&escape(said), indent + 2),
+        };
+        out.push_str(&format!("{}{shown}\n", " ".repeat(indent)));
+        is_command = said.starts_with("ask: ");
+    }
+    out
 }
 
 async fn lint(mut context: Context, paths: &[PathBuf]) -> Result<Answer, Failure> {
@@ -167,4 +179,26 @@ fn read(paths: &[PathBuf]) -> Result<Vec<wire::CatalogueFile>, Failure> {
 
 fn unread(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("{} cannot be read: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_fits_a_terminal_and_its_command_stays_whole() {
+        let long = "word ".repeat(30);
+        let command = format!("  grep {}", "x".repeat(90));
+        let shown = page(&format!(
+            "it shows:\n  must: {long}\nask: {long}\n{command}\ntags: {long}"
+        ));
+        let (whole, wrapped): (Vec<&str>, Vec<&str>) =
+            shown.lines().partition(|line| line.contains("grep"));
+        assert_eq!(whole, [command]);
+        assert!(wrapped.iter().all(|line| line.len() <= 80), "{shown}");
+        assert!(
+            wrapped.len() >= 7 && shown.contains("\n  must: word"),
+            "{shown}"
+        );
+    }
 }
