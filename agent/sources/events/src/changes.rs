@@ -1,8 +1,8 @@
 //! Changes: packages, unit files, configuration, certificates, what cron runs, programs replaced under running
 //! services, images of containers, settings of the kernel, mounts.
 //!
-//! Files are looked at every two seconds by their stamps, and read only when those moved; settings, mounts and
-//! containers every ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
+//! Files are looked at every two seconds by their stamps, and read only when those moved; so are the directories that they
+//! lie in, which are listed anew every ten seconds and when theirs moved. Settings, mounts and containers are looked at every ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
 //! starts. A change is offered before the state that knows it is delivered: after a crash between the two it comes
 //! again, under the same id.
 
@@ -70,7 +70,7 @@ const LOOKS_PER_HOST: u32 = 5;
 const KEPT_LOOKS: u32 = 300;
 
 /// What is kept of files and programs.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Kept {
     files: BTreeMap<PathBuf, Mark>,
     /// Main process by unit whose program was reported as replaced.
@@ -87,6 +87,17 @@ struct Kept {
     expired: BTreeSet<String>,
 }
 
+/// The files to look at. Files that have only now come to be watched are no created ones.
+#[derive(Default)]
+struct Watched {
+    files: BTreeSet<PathBuf>,
+    /// Of these, the ones that stand below a configured root.
+    below_roots: BTreeSet<PathBuf>,
+    listed: marks::Listed,
+    /// Something happened after which there may be others.
+    stale: bool,
+}
+
 struct Watcher {
     config: Arc<EventsConfig>,
     services: Services,
@@ -100,8 +111,7 @@ struct Watcher {
     /// `None`: no list of packages was ever read.
     packages: Option<Packages>,
     packages_stamp: Option<packages::Stamp>,
-    /// Files that have only now come to be watched are no created ones.
-    watched_before: BTreeSet<PathBuf>,
+    watched: Watched,
     /// Nothing was kept: all that is found is how things were.
     first: bool,
     looks: u32,
@@ -121,7 +131,11 @@ impl Watcher {
             config: source.config.clone(),
             services: source.services.clone(),
             owners: Owners::default(),
-            watched_before: files.keys().cloned().collect(),
+            watched: Watched {
+                files: files.keys().cloned().collect(),
+                stale: true,
+                ..Watched::default()
+            },
             marks: Marks::from_kept(files),
             kept,
             certificates: Certificates::default(),
@@ -143,8 +157,10 @@ impl Watcher {
         if running.is_empty() && self.config.dbus_socket.is_some() && self.looks <= PATIENCE_LOOKS {
             return step;
         }
+        let kept_before = self.kept.clone();
         let dirs = self.config.unit_dirs.clone();
-        self.owners
+        self.watched.stale |= self
+            .owners
             .update(&running, &dirs, &self.config.proc_root, false);
         let mut changes = self.changed_files(now);
         if changes
@@ -156,14 +172,17 @@ impl Watcher {
         }
         changes.extend(self.replaced_programs(&running, now));
         changes.extend(self.expired_certificates(now));
-        if (self.looks - 1).is_multiple_of(LOOKS_PER_HOST) {
+        if self.is_turn() {
             changes.extend(self.changed_settings(now));
             changes.extend(self.changed_mounts(now));
             changes.extend(self.changed_images(now));
         }
-        self.kept.files = self.marks.kept().clone();
-        step.lines.checkpoints = self.files_store.save(&self.kept);
-        self.kept.files.clear();
+        // To pack it costs more than to look.
+        if self.marks.moved() || self.kept != kept_before {
+            self.kept.files = self.marks.kept().clone();
+            step.lines.checkpoints = self.files_store.save(&self.kept);
+            self.kept.files.clear();
+        }
         if let Some((database, packages)) = self.moved_packages() {
             changes.extend(self.changed_packages(&database, &packages, now));
             step.lines
@@ -177,15 +196,32 @@ impl Watcher {
         step
     }
 
+    /// Whether it is the time to look at what is looked at more seldom.
+    fn is_turn(&self) -> bool {
+        (self.looks - 1).is_multiple_of(LOOKS_PER_HOST)
+    }
+
     fn changed_files(&mut self, now: Timestamp) -> Vec<Change> {
-        let (watched, roots) = self.watched();
-        let (first, before) = (self.first, &self.watched_before);
+        let fresh = self.is_turn() || self.watched.stale || !self.watched.listed.holds();
+        let renewed = fresh.then(|| self.watched());
+        let next = renewed.as_ref().unwrap_or(&self.watched);
+        let (first, before) = (self.first, &self.watched.files);
         // New below what was watched already is created; new because somebody names it is not.
-        let silent = |path: &Path| first || !(before.contains(path) || roots.contains(path));
-        let found = self.marks.look(&watched, silent, now);
+        let silent =
+            |path: &Path| first || !(before.contains(path) || next.below_roots.contains(path));
+        if fresh {
+            self.marks.retain(&next.files);
+        }
+        let found = self.marks.look(&next.files, silent, now);
         self.first = false;
-        self.look_at_certificates(&watched);
-        self.watched_before = watched;
+        let stale = !found.is_empty();
+        if let Some(renewed) = renewed {
+            self.watched = renewed;
+        }
+        self.watched.stale = stale;
+        if fresh || stale {
+            self.look_at_certificates();
+        }
         let mut changes: Vec<Change> = found
             .iter()
             .take(FILE_CHANGES_LIMIT)
@@ -205,10 +241,15 @@ impl Watcher {
     }
 
     /// Those in watched files, and in files that watched ones name.
-    fn look_at_certificates(&mut self, watched: &BTreeSet<PathBuf>) {
-        let named: BTreeSet<&PathBuf> = self.marks.named().map(|(path, _)| path).collect();
-        self.certificates
-            .look(watched.iter().chain(named).collect::<BTreeSet<_>>());
+    fn look_at_certificates(&mut self) {
+        let named = self.marks.named().map(|(path, _)| path);
+        self.certificates.look(
+            self.watched
+                .files
+                .iter()
+                .chain(named)
+                .collect::<BTreeSet<_>>(),
+        );
         let found = self.certificates.all().map(|(path, validity)| {
             let place = Place::File(path.to_string_lossy().into_owned());
             (self.component_of(path), place, validity.ends)
@@ -226,25 +267,33 @@ impl Watcher {
         owner.map_or_else(|| self.config.machine(), |unit| self.config.service(unit))
     }
 
-    /// Every file to look at, and of these the ones that stand below a configured root.
-    fn watched(&self) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
-        let mut below_roots = BTreeSet::new();
+    /// Every file to look at.
+    fn watched(&self) -> Watched {
+        let (mut below_roots, mut listed) = (BTreeSet::new(), marks::Listed::default());
+        let mut list = |root: &Path, wanted: &dyn Fn(&Path) -> bool| {
+            marks::list(root, &wanted, &mut below_roots, &mut listed);
+        };
         for root in self.config.watch.iter().chain(&self.config.cron_paths) {
-            marks::list(root, &|path| !marks::is_leftover(path), &mut below_roots);
+            list(root, &|path| !marks::is_leftover(path));
         }
         for dir in &self.config.unit_dirs {
-            marks::list(dir, &is_unit_file, &mut below_roots);
+            list(dir, &is_unit_file);
         }
-        let mut watched = below_roots.clone();
-        watched.extend(self.owners.named().cloned());
-        watched.extend(self.certificates.all().map(|(path, _)| path.clone()));
+        let mut files = below_roots.clone();
+        files.extend(self.owners.named().cloned());
+        files.extend(self.certificates.all().map(|(path, _)| path.clone()));
         // Files that are gone must be looked for, and services that are yet to start name theirs later.
         let kept = self.marks.kept().keys();
-        watched.extend(
+        files.extend(
             kept.filter(|path| self.looks < KEPT_LOOKS || !path.exists())
                 .cloned(),
         );
-        (watched, below_roots)
+        Watched {
+            files,
+            below_roots,
+            listed,
+            stale: false,
+        }
     }
 
     fn file_change(&self, change: &FileChange) -> Change {

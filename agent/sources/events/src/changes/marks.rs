@@ -1,10 +1,11 @@
 //! Files whose content is watched: found by listing, compared by their stamps, read only when those moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use firstlook_model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ const KEY: &[u8] = b"PRIVATE KEY-----";
 const DEPTH_LIMIT: usize = 4;
 /// Most files watched.
 pub(super) const WATCH_LIMIT: usize = 4_096;
+/// A directory listed so shortly after it last changed may change again under the same stamp: clocks of file systems tick
+/// in milliseconds, of some in two seconds.
+const COARSE: Duration = Duration::from_secs(2);
 
 /// A file's content as it was: what survives a restart of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,13 +81,15 @@ pub(super) enum What {
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     marks: BTreeMap<PathBuf, Mark>,
-    stamps: BTreeMap<PathBuf, Stamp>,
+    stamps: HashMap<PathBuf, Stamp>,
     texts: BTreeMap<PathBuf, Vec<u8>>,
     texts_bytes: usize,
     /// Found empty at the last look: about to be written.
     emptied: BTreeSet<PathBuf>,
     /// Files of certificates that a file names, by that file.
     named: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Whether `marks` moved since that was last asked.
+    moved: bool,
 }
 
 impl Marks {
@@ -100,20 +106,33 @@ impl Marks {
         &self.marks
     }
 
+    /// Whether the marks moved since this was last asked.
+    pub(super) fn moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Files that may hold certificates, each with a file that names it.
     pub(super) fn named(&self) -> impl Iterator<Item = (&PathBuf, &PathBuf)> {
         let each = self.named.iter();
         each.flat_map(|(by, named)| named.iter().map(move |path| (path, by)))
     }
 
-    /// Compares the files at these paths with what was known, and forgets all others. New paths that
-    /// `silent` takes are learned without a change: they have only now come to be watched.
+    /// Compares the files at these paths with what was known. New paths that `silent` takes are learned without a
+    /// change: they have only now come to be watched.
     pub(super) fn look(
         &mut self,
         watched: &BTreeSet<PathBuf>,
         silent: impl Fn(&Path) -> bool,
         now: Timestamp,
     ) -> Vec<FileChange> {
+        watched
+            .iter()
+            .filter_map(|path| self.look_at(path, &silent, now))
+            .collect()
+    }
+
+    /// Forgets all files but these.
+    pub(super) fn retain(&mut self, watched: &BTreeSet<PathBuf>) {
         let unwatched: Vec<PathBuf> = self
             .marks
             .keys()
@@ -123,10 +142,6 @@ impl Marks {
         for path in unwatched {
             self.forget(&path);
         }
-        watched
-            .iter()
-            .filter_map(|path| self.look_at(path, &silent, now))
-            .collect()
     }
 
     fn forget(&mut self, path: &Path) -> Option<Mark> {
@@ -134,7 +149,9 @@ impl Marks {
         self.emptied.remove(path);
         self.named.remove(path);
         self.forget_text(path);
-        self.marks.remove(path)
+        let known = self.marks.remove(path);
+        self.moved |= known.is_some();
+        known
     }
 
     fn look_at(
@@ -180,6 +197,7 @@ impl Marks {
         };
         let time = meta.modified().map_or(now, clock::from_system).min(now);
         let before = self.marks.insert(path.to_owned(), mark.clone());
+        self.moved |= before.as_ref() != Some(&mark);
         let old = self.forget_text(path);
         self.keep_text(path, &content);
         match certificates::named_in(path, &content) {
@@ -234,9 +252,45 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     Some(content)
 }
 
-/// The files at and below `root` that `wanted` takes, into `found`.
-pub(super) fn list(root: &Path, wanted: &impl Fn(&Path) -> bool, found: &mut BTreeSet<PathBuf>) {
-    descend(root, DEPTH_LIMIT, wanted, found);
+/// Directories that were listed, each with its stamp then.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    dirs: Vec<(PathBuf, Option<Stamp>)>,
+    /// One of them had only just changed.
+    restless: bool,
+}
+
+impl Listed {
+    /// Whether listing them again would find what it found.
+    pub(super) fn holds(&self) -> bool {
+        let holds = |(path, stamp): &(PathBuf, Option<Stamp>)| stamp_of(path) == *stamp;
+        !self.restless && self.dirs.iter().all(holds)
+    }
+
+    fn note(&mut self, path: &Path) {
+        let meta = fs::metadata(path).ok();
+        let just = |meta: &Metadata| {
+            let age = SystemTime::now().duration_since(meta.modified().ok()?).ok();
+            Some(age.is_none_or(|age| age < COARSE))
+        };
+        self.restless |= meta.as_ref().and_then(just).unwrap_or(false);
+        self.dirs
+            .push((path.to_owned(), meta.as_ref().map(Stamp::of)));
+    }
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().as_ref().map(Stamp::of)
+}
+
+/// The files at and below `root` that `wanted` takes, into `found`; what was listed for that, into `listed`.
+pub(super) fn list(
+    root: &Path,
+    wanted: &impl Fn(&Path) -> bool,
+    found: &mut BTreeSet<PathBuf>,
+    listed: &mut Listed,
+) {
+    descend(root, DEPTH_LIMIT, wanted, found, listed);
 }
 
 fn descend(
@@ -244,7 +298,10 @@ fn descend(
     depth: usize,
     wanted: &impl Fn(&Path) -> bool,
     found: &mut BTreeSet<PathBuf>,
+    listed: &mut Listed,
 ) {
+    // Before it is read: what changes meanwhile then shows.
+    listed.note(path);
     let Ok(entries) = fs::read_dir(path) else {
         if wanted(path) && path.is_file() {
             found.insert(path.to_owned());
@@ -261,7 +318,7 @@ fn descend(
         };
         if kind.is_dir() {
             if depth > 0 {
-                descend(&child, depth - 1, wanted, found);
+                descend(&child, depth - 1, wanted, found, listed);
             }
         // Links to files count, links to directories are not followed: they may lead round.
         } else if wanted(&child) && (kind.is_file() || kind.is_symlink()) {

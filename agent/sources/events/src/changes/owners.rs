@@ -45,14 +45,16 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Learns of the services that run now. `fresh`: unit files changed, read all of them again.
+    /// Learns of the services that run now. `fresh`: unit files changed, read all of them again. Returns whether anything
+    /// was learned.
     pub(super) fn update(
         &mut self,
         running: &BTreeMap<String, u32>,
         unit_dirs: &[PathBuf],
         proc_root: &Path,
         fresh: bool,
-    ) {
+    ) -> bool {
+        let mut learned = false;
         for (unit, &main_pid) in running {
             let known = self.services.get(unit);
             if !fresh && known.is_some_and(|service| service.main_pid == main_pid) {
@@ -64,7 +66,9 @@ impl Owners {
             let process = proc_root.join(main_pid.to_string());
             let service = learn(unit, main_pid, unit_dirs, &process);
             self.services.insert(unit.clone(), service);
+            learned = true;
         }
+        learned
     }
 
     /// Files that services name, to be watched.
@@ -140,6 +144,7 @@ fn unit_text(unit: &str, unit_dirs: &[PathBuf]) -> String {
                 &drop_ins,
                 &|file| file.extension().is_some_and(|end| end == "conf"),
                 &mut files,
+                &mut marks::Listed::default(),
             );
         }
         for file in files {
