@@ -73,6 +73,10 @@ pub(crate) struct CgroupFiles {
     memory: Option<MemoryFiles>,
     /// `memory.max` and `memory.high`, as read last; `None` before.
     limits: Option<[Option<u64>; 2]>,
+    /// What was read last.
+    last: CgroupReading,
+    /// Whether its processes used no CPU time between the last two looks at that.
+    still: bool,
     detail: CgroupDetail,
 }
 
@@ -94,6 +98,8 @@ struct MemoryFiles {
     high: Option<KeptFile>,
 }
 
+/// Of a cgroup whose processes sleep, the kernel can still take memory: it is read once in so many readings.
+const STILL_EVERY: u64 = 5;
 /// A limit is read once in so many readings: it seldom changes.
 const LIMIT_EVERY: u64 = 10;
 /// From here on a limit of cgroup v1 stands for none.
@@ -138,49 +144,68 @@ impl CgroupFiles {
                 )
             }),
             limits: None,
+            last: CgroupReading::default(),
+            still: false,
             detail: CgroupDetail::open(roots, membership),
         };
         (files.cpu.is_some() || files.memory.is_some()).then_some(files)
     }
 
-    /// Reads them; `number` counts the readings of the host.
-    pub(crate) fn read(&mut self, scratch: &mut Vec<u8>, number: u64) -> CgroupReading {
-        let mut reading = CgroupReading::default();
+    /// Reads the CPU time alone; returns whether none was used since that was last done. Who sleeps need not be asked
+    /// then.
+    pub(crate) fn look(&mut self, scratch: &mut Vec<u8>) -> bool {
         let seconds = |count: Option<u64>, per_second: f64| count.map(|n| n as f64 / per_second);
+        let before = self.last.cpu_seconds.take();
         match &mut self.cpu {
             Some(Cpu::Stat(file)) => {
                 if let Some(bytes) = file.read(scratch) {
-                    reading.cpu_seconds = seconds(keyed(bytes, "usage_usec"), 1e6);
-                    reading.throttled_seconds = seconds(keyed(bytes, "throttled_usec"), 1e6);
-                    reading.periods = periods(bytes);
+                    self.last.cpu_seconds = seconds(keyed(bytes, "usage_usec"), 1e6);
+                    self.last.throttled_seconds = seconds(keyed(bytes, "throttled_usec"), 1e6);
+                    self.last.periods = periods(bytes);
                 }
             }
             Some(Cpu::Usage(file)) => {
-                reading.cpu_seconds = seconds(file.read(scratch).and_then(plain), 1e9);
+                self.last.cpu_seconds = seconds(file.read(scratch).and_then(plain), 1e9);
             }
             None => {}
         }
-        if let Some(bytes) = self.throttle.as_mut().and_then(|file| file.read(scratch)) {
-            reading.throttled_seconds = seconds(keyed(bytes, "throttled_time"), 1e9);
-            reading.periods = periods(bytes);
+        self.still = before.is_some() && before == self.last.cpu_seconds;
+        self.still
+    }
+
+    /// Reads the rest, and returns it with the CPU time of the last look; `number` counts the readings of the host.
+    pub(crate) fn read(&mut self, scratch: &mut Vec<u8>, number: u64) -> CgroupReading {
+        if !self.still || number.is_multiple_of(STILL_EVERY) {
+            self.read_rest(scratch, number);
         }
-        if let Some(memory) = &mut self.memory {
-            reading.memory_bytes = memory.current.read(scratch).and_then(plain);
-            if let Some(bytes) = memory.events.read(scratch) {
-                reading.oom_kills = keyed(bytes, "oom_kill");
-                reading.memory_events = ["high", "max", "oom"].map(|key| keyed(bytes, key));
-            }
-            if self.limits.is_none() || number.is_multiple_of(LIMIT_EVERY) {
-                let mut limit = |file: &mut KeptFile| {
-                    let bytes = file.read(scratch).and_then(plain);
-                    bytes.filter(|bytes| *bytes < NO_LIMIT_BYTES)
-                };
-                let high = memory.high.as_mut().and_then(&mut limit);
-                self.limits = Some([limit(&mut memory.limit), high]);
-            }
+        self.last
+    }
+
+    fn read_rest(&mut self, scratch: &mut Vec<u8>, number: u64) {
+        let reading = &mut self.last;
+        if let Some(throttle) = &mut self.throttle
+            && let Some(bytes) = throttle.read(scratch)
+        {
+            let seconds = keyed(bytes, "throttled_time").map(|n| n as f64 / 1e9);
+            (reading.throttled_seconds, reading.periods) = (seconds, periods(bytes));
+        }
+        let Some(memory) = &mut self.memory else {
+            return;
+        };
+        reading.memory_bytes = memory.current.read(scratch).and_then(plain);
+        let events = memory.events.read(scratch);
+        reading.oom_kills = events.and_then(|bytes| keyed(bytes, "oom_kill"));
+        reading.memory_events =
+            ["high", "max", "oom"].map(|key| events.and_then(|bytes| keyed(bytes, key)));
+        if self.limits.is_none() || number.is_multiple_of(LIMIT_EVERY) {
+            let mut limit = |file: &mut KeptFile| {
+                let bytes = file.read(scratch).and_then(plain);
+                bytes.filter(|bytes| *bytes < NO_LIMIT_BYTES)
+            };
+            let high = memory.high.as_mut().and_then(&mut limit);
+            self.limits = Some([limit(&mut memory.limit), high]);
         }
         [reading.limit_bytes, reading.high_bytes] = self.limits.unwrap_or_default();
-        reading
     }
 
     /// Reads what is read in turns.
@@ -240,6 +265,7 @@ mod tests {
             oom_kills: Some(1),
             memory_events: [Some(7), Some(4), Some(2)],
         };
+        files.look(&mut scratch);
         assert_eq!(files.read(&mut scratch, 1), expected);
         fs::write(unit.join("memory.max"), "8192\n").unwrap();
         assert_eq!(
@@ -285,6 +311,7 @@ mod tests {
         );
         let mut files =
             CgroupFiles::open(&roots(folder.path()), &membership, &Descriptors::new(8)).unwrap();
+        files.look(&mut Vec::new());
         let reading = files.read(&mut Vec::new(), 1);
         assert_eq!(reading.cpu_seconds, Some(1.5));
         assert_eq!(reading.throttled_seconds, None);

@@ -196,7 +196,10 @@ impl Processes {
         let recheck = (self.round + u64::from(pid)).is_multiple_of(RECHECK_EVERY);
         if !recheck && let Some(process) = self.table.get_mut(&pid) {
             let known = &process.known;
-            let asleep = process.watch.as_mut().is_some_and(|w| w.sleeps(scratch));
+            let mut sleeps = |watch: &mut Watch| {
+                (known.claimed && services.is_still(&known.service)) || watch.sleeps(scratch)
+            };
+            let asleep = process.watch.as_mut().is_some_and(&mut sleeps);
             if asleep {
                 services.add(&known.service, known.claimed, &process.part);
             }

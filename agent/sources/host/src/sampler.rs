@@ -192,7 +192,7 @@ impl HostSampler {
         self.damage.sample(registry, scratch, &self.mounts);
         self.nfs.sample(registry, scratch, &self.mounts);
 
-        self.services.begin(monotonic);
+        self.services.begin(monotonic, scratch);
         let count = self.processes.sample(&mut self.services, scratch);
         self.process_count.set(registry, &[count as f64]);
         let time_wait = self.sockstat.time_wait();

@@ -107,6 +107,12 @@ struct Service {
     /// When its turn is.
     turn: u64,
     cgroup: Option<(Membership, CgroupFiles)>,
+    /// Its cgroup has used no CPU time since the last sample.
+    still: bool,
+    /// The round in which its cgroup was last looked at.
+    looked: u64,
+    /// Processes of several cgroups go by this name: one of these says nothing about the others.
+    several: bool,
     tally: Tally,
     cpu: Rising,
     cpu_total: f64,
@@ -159,11 +165,20 @@ impl Services {
         }
     }
 
-    /// Begins a sample.
-    pub(crate) fn begin(&mut self, now: Duration) {
+    /// Begins a sample: what its cgroups used so far is read before their processes are, so that whatever these do from
+    /// here on shows in the next.
+    pub(crate) fn begin(&mut self, now: Duration, scratch: &mut Vec<u8>) {
         self.now = now;
         self.round += 1;
         self.beyond = 0;
+        for member in self.members.values_mut() {
+            member.look(self.round, scratch);
+        }
+    }
+
+    /// Whether no process of this service has run since the last sample: the kernel counted no time for its cgroup.
+    pub(crate) fn is_still(&self, service: &str) -> bool {
+        self.members.get(service).is_some_and(|member| member.still)
     }
 
     /// The name of the service for all without room.
@@ -188,6 +203,8 @@ impl Services {
                     && known.controllers == membership.controllers
             };
             if !member.cgroup.as_ref().is_some_and(|(known, _)| same(known)) {
+                member.several |= member.cgroup.is_some();
+                (member.still, member.looked) = (false, 0);
                 member.cgroup = CgroupFiles::open(&self.roots, membership, &self.open)
                     .map(|files| (membership.clone(), files));
             }
@@ -266,6 +283,9 @@ impl Services {
             group: Group::new(component, &SIGNALS),
             turn: self.admitted,
             cgroup,
+            still: false,
+            looked: 0,
+            several: false,
             tally: Tally::default(),
             cpu: Rising::default(),
             cpu_total: 0.0,
@@ -289,6 +309,9 @@ impl Services {
     ) {
         let every = detail_every(self.members.len());
         for (name, member) in &mut self.members {
+            if member.looked != self.round {
+                member.look(self.round, scratch);
+            }
             let reading = match &mut member.cgroup {
                 Some((_, files)) => {
                     if (self.round + member.turn).is_multiple_of(every) {
@@ -324,6 +347,12 @@ impl Services {
 }
 
 impl Service {
+    fn look(&mut self, round: u64, scratch: &mut Vec<u8>) {
+        let still = |(_, files): &mut (Membership, CgroupFiles)| files.look(scratch);
+        self.still = self.cgroup.as_mut().is_some_and(still) && !self.several;
+        self.looked = round;
+    }
+
     fn count(&mut self, part: &Part, now: Duration) {
         let tally = &mut self.tally;
         tally.seconds += part.seconds;

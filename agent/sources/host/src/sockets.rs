@@ -241,16 +241,11 @@ impl SocketSampler {
         self.sockets.clear();
         let (sockets, limit) = (&mut self.sockets, self.limits.sockets);
         let (mut beyond, mut malformed) = (0, 0);
-        for family in message::FAMILIES {
-            let request = message::request(family, states);
-            self.diag.dump(message::BY_FAMILY, &request, |body| {
-                match message::parse(body) {
-                    Ok(socket) if sockets.len() < limit => sockets.push(socket),
-                    Ok(_) => beyond += 1,
-                    Err(_) => malformed += 1,
-                }
-            })?;
-        }
+        message::dump_tcp(&mut self.diag, states, |body| match message::parse(body) {
+            Ok(socket) if sockets.len() < limit => sockets.push(socket),
+            Ok(_) => beyond += 1,
+            Err(_) => malformed += 1,
+        })?;
         self.beyond = beyond;
         self.malformed += malformed;
         Ok(())
@@ -291,16 +286,13 @@ impl SocketSampler {
             used.add(socket, listeners);
         }
         if ports::worth_looking(range, time_wait) {
-            for family in message::FAMILIES {
-                let request = message::request(family, message::TIME_WAITS);
-                let dumped = self.diag.dump(message::BY_FAMILY, &request, |body| {
-                    if let Ok(socket) = message::parse(body) {
-                        used.add(&socket, listeners);
-                    }
-                });
-                // Half a count would be taken for a whole one.
-                dumped.ok()?;
-            }
+            let dumped = message::dump_tcp(&mut self.diag, message::TIME_WAITS, |body| {
+                if let Ok(socket) = message::parse(body) {
+                    used.add(&socket, listeners);
+                }
+            });
+            // Half a count would be taken for a whole one.
+            dumped.ok()?;
         }
         Some(used.most())
     }

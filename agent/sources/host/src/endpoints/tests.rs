@@ -16,7 +16,7 @@ fn sampled() -> (Endpoints, Arc<str>) {
     let (roots, open, limits) = (HostRoots::default(), Descriptors::new(0), Limits::default());
     let mut services = Services::new(HostId::new("h1").unwrap(), &roots, &open, &limits);
     let mut processes = Processes::new(&roots, &open, limits.processes);
-    services.begin(Duration::from_secs(1));
+    services.begin(Duration::from_secs(1), &mut Vec::new());
     processes.sample(&mut services, &mut Vec::new());
     let owners = processes.owners();
     let is_us = |owner: &&Owner| owner.pid == std::process::id();

@@ -21,8 +21,11 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("7")).unwrap();
+        fs::create_dir(folder.path().join("cgroups")).unwrap();
+        fs::write(folder.path().join("cgroups/cgroup.controllers"), "cpu").unwrap();
         let roots = HostRoots {
             proc: folder.path().to_owned(),
+            cgroup: folder.path().join("cgroups"),
             ..HostRoots::default()
         };
         let (open, limits) = (Descriptors::new(16), Limits::default());
@@ -52,7 +55,7 @@ impl Bench {
         self.second += 1;
         let now = Duration::from_secs(self.second);
         self.registry.begin(now);
-        self.services.begin(now);
+        self.services.begin(now, &mut Vec::new());
         self.processes.sample(&mut self.services, &mut Vec::new());
         self.services
             .publish(&mut self.registry, &mut Vec::new(), &SocketTallies::new());
@@ -92,6 +95,62 @@ fn what_sleeps_is_read_again_once_it_has_run() {
     bench.schedstat("1050000000 9 11\n");
     assert_eq!(bench.sample(), [first[0] + 100.0 / 100.0, 1.0, 1.0]);
     assert!(!bench.is_watched());
+}
+
+/// What the cgroup of a unit used so far, in microseconds.
+fn used(bench: &Bench, unit: &str, micros: u64) {
+    let folder = bench.folder.path().join("cgroups/system.slice").join(unit);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("cpu.stat"), format!("usage_usec {micros}\n")).unwrap();
+}
+
+fn in_unit(bench: &Bench, path: &str) {
+    let cgroup = bench.folder.path().join("7/cgroup");
+    fs::write(cgroup, format!("0::{path}\n")).unwrap();
+}
+
+/// Sleeps in a unit whose cgroup used nothing lately.
+fn asleep_in_a_unit() -> Bench {
+    let mut bench = Bench::new();
+    used(&bench, "app.service", 50_000);
+    in_unit(&bench, "/system.slice/app.service");
+    bench.stat('S', 5, 1, 10);
+    bench.schedstat("50000000 7 9\n");
+    for _ in 0..QUIET_SAMPLES + 2 {
+        bench.sample();
+    }
+    assert!(bench.is_watched());
+    bench
+}
+
+#[test]
+fn who_sleeps_in_a_unit_that_used_no_time_is_not_asked() {
+    let mut bench = asleep_in_a_unit();
+    // What it says now is not read before its unit has used time.
+    bench.stat('S', 105, 1, 10);
+    bench.schedstat("1050000000 9 11\n");
+    let [cpu, processes, _] = bench.sample();
+    assert_eq!((cpu, processes), (0.05, 1.0));
+    assert!(bench.is_watched());
+    used(&bench, "app.service", 1_050_000);
+    assert_eq!(bench.sample(), [1.05, 1.0, 0.0]);
+    assert!(!bench.is_watched());
+}
+
+#[test]
+fn a_unit_of_several_cgroups_says_nothing_about_who_sleeps() {
+    let mut bench = asleep_in_a_unit();
+    // As of two users who each have a unit of that name: the one last seen is not this process's.
+    let folder = bench.folder.path().join("cgroups/user.slice/app.service");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("cpu.stat"), "usage_usec 7\n").unwrap();
+    let app = bench.services.intern("app.service");
+    let other = membership::parse(b"0::/user.slice/app.service\n");
+    bench.services.belongs(&app, &other);
+    bench.sample();
+    bench.stat('D', 105, 1, 10);
+    bench.schedstat("1050000000 9 11\n");
+    assert_eq!(bench.sample()[2], 1.0);
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Bench {
         self.second += 1;
         let now = Duration::from_secs(self.second);
         self.registry.begin(now);
-        self.services.begin(now);
+        self.services.begin(now, &mut Vec::new());
         for (name, claimed, part) in parts {
             let name = self.services.intern(name);
             self.services.add(&name, *claimed, part);

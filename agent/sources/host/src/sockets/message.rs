@@ -3,10 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::netlink::{Malformed, attributes, u32_at, u64_at};
+use crate::netlink::{Malformed, Netlink, NetlinkError, attributes, u32_at, u64_at};
 
 /// SOCK_DIAG_BY_FAMILY.
 pub(crate) const BY_FAMILY: u16 = 20;
+/// TCPDIAG_GETSOCK: TCP sockets of all families in one walk of the kernel's table, which has a place for each connection
+/// that the host's memory has room for.
+const OF_ALL_FAMILIES: u16 = 18;
+/// `struct inet_diag_req`.
+const REQUEST_ALL_BYTES: usize = 60;
 /// `struct inet_diag_req_v2`.
 const REQUEST_BYTES: usize = 56;
 /// `struct inet_diag_msg`.
@@ -21,7 +26,7 @@ const ASK_INFO: u8 = 1 << (INFO - 1);
 /// INET_DIAG_CGROUP_ID, sent unasked.
 const CGROUP_ID: u16 = 21;
 
-/// Address families to ask for.
+/// Address families to ask for, where they are asked for one by one.
 pub(crate) const FAMILIES: [u8; 2] = [INET, INET6];
 
 /// States of TCP, as the kernel numbers them (include/net/tcp_states.h).
@@ -137,14 +142,47 @@ impl From<TcpInfo> for Counted {
     }
 }
 
+/// Dumps all TCP sockets in these states: `each` gets the body of every answer.
+///
+/// # Errors
+/// As [`Netlink::dump`].
+pub(crate) fn dump_tcp(
+    diag: &mut Netlink,
+    states: u32,
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), NetlinkError> {
+    match diag.dump(OF_ALL_FAMILIES, &request_all(states), &mut each) {
+        // A kernel that no longer knows the old way of asking.
+        Err(NetlinkError::Refused(_)) => {}
+        dumped => return dumped.map(|_| ()),
+    }
+    let mut dumped = Ok(());
+    for family in FAMILIES {
+        let asked = diag.dump(BY_FAMILY, &request(family, states), &mut each);
+        dumped = dumped.and(asked.map(|_| ()));
+    }
+    dumped
+}
+
+/// The payload of a request for all TCP sockets in these states.
+fn request_all(states: u32) -> [u8; REQUEST_ALL_BYTES] {
+    let mut request = [0; REQUEST_ALL_BYTES];
+    request[3] = asked(states);
+    request[52..56].copy_from_slice(&states.to_ne_bytes());
+    request
+}
+
+/// What is asked of sockets in these states: listeners count nothing.
+fn asked(states: u32) -> u8 {
+    if states == LISTENERS { 0 } else { ASK_INFO }
+}
+
 /// The payload of a request for all TCP sockets of a family in these states.
-pub(crate) fn request(family: u8, states: u32) -> [u8; REQUEST_BYTES] {
+fn request(family: u8, states: u32) -> [u8; REQUEST_BYTES] {
     let mut request = [0; REQUEST_BYTES];
     request[0] = family;
     request[1] = TCP;
-    if states != LISTENERS {
-        request[2] = ASK_INFO;
-    }
+    request[2] = asked(states);
     request[4..8].copy_from_slice(&states.to_ne_bytes());
     request
 }
@@ -343,6 +381,42 @@ mod tests {
         let mut foreign = whole;
         foreign[0] = 1;
         assert!(parse(&foreign).is_err());
+    }
+
+    #[test]
+    fn one_walk_finds_what_a_walk_for_each_family_finds() {
+        let addresses = ["127.0.0.1:0", "[::1]:0"];
+        let listeners = addresses.map(|address| std::net::TcpListener::bind(address).unwrap());
+        let ports = listeners
+            .each_ref()
+            .map(|listener| listener.local_addr().unwrap().port());
+        let callers = listeners
+            .each_ref()
+            .map(|listener| std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        let mut diag = Netlink::sock_diag();
+        for (states, each) in [(LISTENERS, 1), (CONNECTIONS, 2)] {
+            let ours = |found: &mut Vec<(u8, u64)>, body: &[u8]| {
+                let socket = parse(body).unwrap();
+                let ports =
+                    [socket.local.port, socket.remote.port].map(|port| ports.contains(&port));
+                if ports.contains(&true) {
+                    assert_eq!(socket.tcp.is_some(), states == CONNECTIONS);
+                    found.push((socket.state, socket.cookie));
+                }
+            };
+            let (mut at_once, mut one_by_one) = (Vec::new(), Vec::new());
+            dump_tcp(&mut diag, states, |body| ours(&mut at_once, body)).unwrap();
+            for family in FAMILIES {
+                let request = request(family, states);
+                diag.dump(BY_FAMILY, &request, |body| ours(&mut one_by_one, body))
+                    .unwrap();
+            }
+            at_once.sort_unstable();
+            one_by_one.sort_unstable();
+            assert_eq!(at_once.len(), each * addresses.len());
+            assert_eq!(at_once, one_by_one);
+        }
+        drop(callers);
     }
 
     proptest! {

@@ -19,6 +19,11 @@ const WANTED_LIMIT: usize = 20_000;
 /// Descriptors of one process that are looked at.
 const PROCESS_LIMIT: usize = 10_000;
 
+/// A process with so many descriptors costs more to look into than all others of most hosts.
+const LARGE: usize = 1_000;
+/// A large process that held nothing wanted is looked into in every second walk, then every fourth, at most every so many.
+const SKIPPED_LIMIT: u64 = 64;
+
 /// Answers that are remembered because they may change; more are looked for anew.
 const PASSING_LIMIT: usize = 2_000;
 /// So many times in a row only young processes are looked into: a descriptor can be handed to an old one, too.
@@ -46,6 +51,16 @@ struct Passing {
     asked: u32,
 }
 
+/// A large process that was looked into in vain.
+#[derive(Clone, Copy, Debug)]
+struct Vain {
+    started: u64,
+    /// The walk in which it is looked into again.
+    again: u64,
+    /// Walks between the last look and that one.
+    gap: u64,
+}
+
 /// Finds the processes that hold sockets.
 #[derive(Debug)]
 pub(crate) struct Owners {
@@ -58,6 +73,8 @@ pub(crate) struct Owners {
     queue: VecDeque<Owner>,
     /// Processes that held a wanted socket before: looked at first.
     lucky: HashSet<u32>,
+    /// Large processes that held nothing wanted when they were last looked into.
+    vain: Numbered<u32, Vain>,
     walks: u64,
     rounds: u64,
     /// When the youngest process of the walk in hand began.
@@ -75,6 +92,7 @@ impl Owners {
             passing: Numbered::default(),
             queue: VecDeque::new(),
             lucky: HashSet::new(),
+            vain: Numbered::default(),
             walks: 0,
             rounds: 0,
             youngest: 0,
@@ -151,7 +169,14 @@ impl Owners {
         let mut owners = processes.owners();
         self.youngest = owners.first().map_or(0, |owner| owner.started);
         let young = self.wanted.values().map(|wanted| wanted.young).min();
-        owners.retain(|owner| Some(owner.started) >= young);
+        let pids: HashSet<u32> = owners.iter().map(|owner| owner.pid).collect();
+        self.vain.retain(|pid, _| pids.contains(pid));
+        let (vain, walks) = (&self.vain, self.walks);
+        let skipped = |owner: &Owner| {
+            let vain = vain.get(&owner.pid);
+            vain.is_some_and(|vain| vain.started == owner.started && walks < vain.again)
+        };
+        owners.retain(|owner| Some(owner.started) >= young && !skipped(owner));
         let (first, last): (Vec<_>, Vec<_>) = owners
             .into_iter()
             .partition(|owner| self.lucky.contains(&owner.pid) && owner.pid != 1);
@@ -186,6 +211,17 @@ impl Owners {
         self.denied |= looked == Err(rustix::io::Errno::ACCESS);
         if hit {
             self.lucky.insert(owner.pid);
+            self.vain.remove(&owner.pid);
+        } else if PROCESS_LIMIT - left >= LARGE {
+            let before = self.vain.get(&owner.pid).copied();
+            let before = before.filter(|vain| vain.started == owner.started);
+            let gap = before.map_or(2, |vain| (vain.gap * 2).min(SKIPPED_LIMIT));
+            let vain = Vain {
+                started: owner.started,
+                again: self.walks + gap,
+                gap,
+            };
+            self.vain.insert(owner.pid, vain);
         }
         // A process without descriptors costs as much as one.
         *budget = budget.saturating_sub((PROCESS_LIMIT - left).max(1));

@@ -241,19 +241,13 @@ fn ask(inode: u64, found: &mut Found, limit: usize) -> Result<(), NetlinkError> 
     let mut route = Netlink::route();
     let own = addresses::read(&mut route)?;
     let (mut diag, mut sockets, mut malformed) = (Netlink::sock_diag(), Vec::new(), 0);
-    let mut asked = Ok(());
-    for family in message::FAMILIES {
-        let request = message::request(family, message::LISTENERS | message::CONNECTIONS);
-        let dumped = diag.dump(message::BY_FAMILY, &request, |body| {
-            match message::parse(body) {
-                // One more than fits is enough to know that there are more.
-                Ok(socket) if sockets.len() <= limit => sockets.push(socket),
-                Ok(_) => {}
-                Err(_) => malformed += 1,
-            }
-        });
-        asked = asked.and(dumped.map(|_| ()));
-    }
+    let states = message::LISTENERS | message::CONNECTIONS;
+    let asked = message::dump_tcp(&mut diag, states, |body| match message::parse(body) {
+        // One more than fits is enough to know that there are more.
+        Ok(socket) if sockets.len() <= limit => sockets.push(socket),
+        Ok(_) => {}
+        Err(_) => malformed += 1,
+    });
     found.malformed += malformed;
     take(inode, sockets, &own, found, limit);
     asked

@@ -16,7 +16,7 @@ fn table() -> (Services, Processes) {
     let host = HostId::new("h1").unwrap();
     let mut services = Services::new(host, &roots, &open, &limits);
     let mut processes = Processes::new(&roots, &open, limits.processes);
-    services.begin(Duration::from_secs(1));
+    services.begin(Duration::from_secs(1), &mut Vec::new());
     processes.sample(&mut services, &mut Vec::new());
     (services, processes)
 }

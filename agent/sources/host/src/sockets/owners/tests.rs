@@ -49,7 +49,7 @@ impl Bench {
 
     /// Asks until there is an answer, as each sample does.
     fn owner(&mut self, inode: u32) -> Option<String> {
-        self.services.begin(Duration::ZERO);
+        self.services.begin(Duration::ZERO, &mut Vec::new());
         self.processes.sample(&mut self.services, &mut Vec::new());
         loop {
             if let Some(answer) = self.owners.ask(inode) {
@@ -105,4 +105,23 @@ fn a_socket_that_is_gone_is_not_looked_for_any_more() {
     bench.owners.want(900);
     bench.owners.end_round();
     assert!(bench.owners.wanted.keys().eq([&900]));
+}
+
+#[test]
+fn a_large_process_that_holds_nothing_wanted_is_looked_into_ever_more_seldom() {
+    let mut bench = Bench::new();
+    bench.begins(1, 0, "init.scope");
+    bench.begins(5, 10, "system.slice/large.service");
+    let large = u32::try_from(LARGE).unwrap();
+    for descriptor in 0..large {
+        bench.opens(5, descriptor, 10_000 + descriptor);
+    }
+    assert_eq!(bench.owner(700), None);
+    bench.opens(5, large, 800);
+    assert_eq!(bench.owner(800), None, "passed over once");
+    bench.opens(5, large + 1, 801);
+    assert_eq!(bench.owner(801).as_deref(), Some("large.service"));
+    // It held what was wanted: it is no longer passed over.
+    bench.opens(5, large + 2, 802);
+    assert_eq!(bench.owner(802).as_deref(), Some("large.service"));
 }
