@@ -17,7 +17,7 @@ use crate::report::{Report, Target};
 use crate::rivals::{self, Rival, Usage, usage};
 
 /// Caches fill and the first samples cost more: they are not what a day costs.
-const WARM_UP: Duration = Duration::from_secs(20);
+const WARM_UP: Duration = Duration::from_secs(60);
 
 /// How much load, and for how long.
 #[derive(Args)]
@@ -88,12 +88,17 @@ fn beside(
     let product = Product::start(&options.bin_dir, folder.path())?;
     let agent = product.run_agent("")?;
     product.reporting()?;
-    let _idle: Vec<Held> = (0..load.processes)
-        .map(|_| hold(Command::new("sleep").arg("900")))
-        .collect::<anyhow::Result<_>>()?;
-    let _units: Vec<Unit> = (0..load.units)
+    // Before their processes: these are gone first, and the units then empty.
+    let units: Vec<Unit> = (0..load.units)
         .map(Unit::start)
         .collect::<anyhow::Result<_>>()?;
+    let idle: Vec<Held> = (0..load.processes)
+        .map(|_| hold(Command::new("sleep").arg("900")))
+        .collect::<anyhow::Result<_>>()?;
+    // As on a host that starts everything by units: no process is outside of all.
+    for (process, unit) in idle.iter().zip(units.iter().cycle()) {
+        unit.take(process.id())?;
+    }
     let _connections = Connections::open(load.connections)?;
     let rivals = rivals(folder.path())?;
     let scrapes = |until: Instant| -> anyhow::Result<()> {
@@ -142,7 +147,7 @@ fn beside(
         report.note("none of those to compare with is installed");
     }
     report.note(format!(
-        "{} idle processes, {} units and {} connections with both ends here, beside what ran already, over {length:.0} s; CPU \
+        "{} idle processes in {} units and {} connections with both ends here, beside what ran already, over {length:.0} s; CPU \
          counts in ticks of 10 ms; all ran at once, and what is scraped was scraped once a second",
         load.processes, load.units, load.connections
     ));
@@ -158,7 +163,7 @@ struct Unit {
 impl Unit {
     fn start(number: u32) -> anyhow::Result<Self> {
         let process = hold(Command::new("sleep").arg("900"))?;
-        let pid = process.id().to_string();
+        let pid = process.id();
         let mut unit = Self {
             process: Some(process),
             folders: Vec::new(),
@@ -172,10 +177,18 @@ impl Unit {
             let folder = place.join(format!("system.slice/firstlook-bench-{number}.service"));
             std::fs::create_dir_all(&folder).context("a unit's cgroup: root may make one")?;
             unit.folders.push(folder.clone());
-            std::fs::write(folder.join("cgroup.procs"), &pid)?;
         }
         ensure!(!unit.folders.is_empty(), "no cgroup file system is mounted");
+        unit.take(pid)?;
         Ok(unit)
+    }
+
+    /// Moves a process into it.
+    fn take(&self, pid: u32) -> anyhow::Result<()> {
+        for folder in &self.folders {
+            std::fs::write(folder.join("cgroup.procs"), pid.to_string())?;
+        }
+        Ok(())
     }
 }
 
