@@ -1,6 +1,7 @@
 //! One host: everything that it said, reduced to what judging needs.
 
 mod block;
+mod frozen;
 mod judge;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -15,6 +15,8 @@ const SOME: usize = 0;
 /// Share of time in which some task waited for IO, over ten seconds. Builds and backups reach half of it.
 const HIGH: f64 = 0.6;
 const LOW: f64 = 0.3;
+/// Who waits for a disk for seconds shows in all of them.
+const CALM: f64 = 0.1;
 const RULE: Rule = Rule::new(5, 8, 15);
 
 #[derive(Debug)]
@@ -53,6 +55,11 @@ impl Io {
             0.0,
             RULE,
         );
+    }
+
+    /// Whether next to no task waits for a disk. Not measured is not calm.
+    pub fn is_calm(&self) -> bool {
+        self.waiting.ratio().is_some_and(|share| share < CALM)
     }
 
     /// Never a gate by itself: work on disks is what they are for.

@@ -11,7 +11,7 @@ use crate::draft::{Finding, Health, Source};
 use crate::lifetime::Lifetime;
 use crate::limits::ServiceLimits;
 use crate::plan::Row;
-use crate::watch::{Reading, Rule, Run, Watch};
+use crate::watch::{Reading, Rule, Run, Span, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
@@ -73,8 +73,10 @@ pub(crate) struct Service {
     usual_close_wait: Baseline,
     waiting: Backlog,
     pub limits: ServiceLimits,
-    /// Since when some process of it has been in a sleep that no signal ends.
-    blocked: Option<Timestamp>,
+    /// When some process of it has been in a sleep that no signal ends, sample by sample.
+    blocked: Option<Span>,
+    /// When last none was.
+    unblocked: Option<Timestamp>,
     life: Lifetime,
 }
 
@@ -96,6 +98,7 @@ impl Default for Service {
             waiting: Backlog::default(),
             limits: ServiceLimits::default(),
             blocked: None,
+            unblocked: None,
             life: Lifetime::default(),
         }
     }
@@ -122,7 +125,15 @@ impl Service {
                 .take(at, Reading::of(bad, !bad), stopped, 0.0, STOP);
         }
         if let Some(blocked) = row.get(BLOCKED) {
-            self.blocked = (blocked >= 1.0).then(|| self.blocked.unwrap_or(at));
+            if blocked >= 1.0 {
+                let begins = Span {
+                    after: self.unblocked,
+                    ..Span::at(at)
+                };
+                self.blocked.get_or_insert(begins).last = at;
+            } else {
+                (self.blocked, self.unblocked) = (None, Some(at));
+            }
         }
         self.queue = row.get(QUEUE).zip(row.get(BACKLOG));
         if let Some((queue, backlog)) = self.queue {
@@ -156,10 +167,10 @@ impl Service {
         }
     }
 
-    /// Whether some process of it waits for something that may be hung, as a frozen filesystem.
-    pub fn is_stuck(&self, now: Timestamp) -> bool {
-        self.blocked
-            .is_some_and(|since| now.since(since) >= STUCK_AFTER)
+    /// When some process of it has waited for something that may be hung, as a frozen filesystem: `None` unless for seconds.
+    pub fn stuck(&self, now: Timestamp) -> Option<Span> {
+        let long = |span: &Span| now.since(span.first) >= STUCK_AFTER;
+        self.blocked.filter(long)
     }
 
     /// In cores, over the last ten seconds.
@@ -278,7 +289,7 @@ impl Service {
         self.oom_kills.reset();
         self.used.clear();
         self.limits.stepped();
-        self.blocked = None;
+        (self.blocked, self.unblocked) = (None, None);
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);
         self.life.stepped();

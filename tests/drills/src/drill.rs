@@ -40,7 +40,7 @@ pub struct Drill {
 }
 
 /// Every drill.
-pub const CATALOGUE: [Drill; 11] = [
+pub const CATALOGUE: [Drill; 12] = [
     Drill {
         name: "disk-full",
         about: "the database's filesystem on db1 has no free block",
@@ -147,6 +147,17 @@ pub const CATALOGUE: [Drill; 11] = [
         truth: Truth {
             components: &["service:db1/postgresql@15-main.service"],
             fault: "firewall-reject",
+            parts_of_host: None,
+        },
+        core: false,
+    },
+    Drill {
+        name: "filesystem-frozen",
+        about: "the database's filesystem on db1 takes no more writes, and says nothing",
+        fault: Fault::FilesystemFrozen,
+        truth: Truth {
+            components: &["filesystem:db1/var/lib/postgresql"],
+            fault: "filesystem-hung",
             parts_of_host: None,
         },
         core: false,

@@ -52,6 +52,8 @@ pub enum Fault {
     DatabaseLock,
     /// A filter on `db1` rejects calls to the database.
     FirewallReject,
+    /// The database's filesystem takes no writes, and says nothing.
+    FilesystemFrozen,
     /// As [`Fault::ServiceDown`], a moment after a change on `app2` that harms nobody.
     InnocentChange,
 }
@@ -94,6 +96,10 @@ impl Fault {
                      iifname \"eth0\" tcp dport 5432 counter reject with tcp reset; }}; }}\n"
                 ),
             ),
+            Self::FilesystemFrozen => {
+                let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
+                lab.host("db1").shell(&freeze).map(drop)
+            }
             Self::InnocentChange => {
                 let app2 = lab.host("app2");
                 app2.shell("echo '# reviewed' >> /etc/shop/app.toml")?;
@@ -136,6 +142,10 @@ impl Fault {
                      WHERE usename = 'postgres' AND datname = 'shop' AND pid <> pg_backend_pid()\""
                 );
                 lab.host("db1").shell(&end).map(drop)
+            }
+            Self::FilesystemFrozen => {
+                let thaw = format!("fsfreeze --unfreeze {DATABASE_MOUNT} || true");
+                lab.host("db1").shell(&thaw).map(drop)
             }
             Self::FirewallReject => unfilter(lab, "inet", REJECT_TABLE),
         }

@@ -52,7 +52,7 @@ impl Report {
     /// At most 80 columns, save for the reasons of a failure, which are wrapped by nobody.
     fn table(&self) -> String {
         let mut text = format!(
-            "{:<17}{:<8}{:>8}{:>9}{:>6}  {}\n",
+            "{:<19}{:<8}{:>8}{:>9}{:>6}  {}\n",
             "DRILL", "RESULT", "SYMPTOM", "VERDICT", "RANK", "FAULT GIVEN"
         );
         let seconds =
@@ -61,7 +61,7 @@ impl Report {
             let watched = &outcome.watched;
             let _ = writeln!(
                 text,
-                "{:<17}{:<8}{:>8}{:>9}{:>6}  {}",
+                "{:<19}{:<8}{:>8}{:>9}{:>6}  {}",
                 outcome.drill.name,
                 if outcome.passed { "pass" } else { "FAIL" },
                 seconds(watched.first_symptom_seconds),
@@ -94,7 +94,7 @@ pub fn list(drills: &[&'static Drill], json: bool) -> anyhow::Result<()> {
     } else {
         drills
             .iter()
-            .map(|drill| format!("{:<17} {}\n", drill.name, drill.about))
+            .map(|drill| format!("{:<18} {}\n", drill.name, drill.about))
             .collect()
     };
     Ok(say::result(&text)?)
@@ -136,7 +136,7 @@ mod tests {
             table.lines().all(|line| line.chars().count() <= 80),
             "{table}"
         );
-        assert_eq!(table.lines().last(), Some("11 passed, 0 failed"));
+        assert_eq!(table.lines().last(), Some("12 passed, 0 failed"));
     }
 
     #[test]

@@ -50,6 +50,13 @@ impl Host {
         for (id, filesystem) in &self.filesystems {
             found.extend(filesystem.findings(id, now, context));
         }
+        for frozen in self.frozen(now, context) {
+            // What its own calls say is said already.
+            let same = |f: &Finding| f.kind == frozen.kind && f.component == frozen.component;
+            if !found.iter().any(same) {
+                found.push(frozen);
+            }
+        }
         for (id, service) in &self.services {
             found.extend(service.findings(id, now, context));
         }
@@ -126,7 +133,11 @@ impl Host {
         attested.extend(self.limits.health(&self.id, now, coverage));
         attested.extend(self.network.healths(&self.id, coverage, peers));
         // A frozen filesystem has room, and tells so at once: whoever waits for one may wait for it.
-        if !self.services.values().any(|service| service.is_stuck(now)) {
+        if !self
+            .services
+            .values()
+            .any(|service| service.stuck(now).is_some())
+        {
             for (id, filesystem) in &self.filesystems {
                 attested.extend(filesystem.health(id, coverage));
             }

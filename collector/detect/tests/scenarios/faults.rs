@@ -117,6 +117,43 @@ fn while_a_service_may_wait_for_a_hung_filesystem_none_of_its_host_is_said_to_be
 }
 
 #[test]
+fn a_frozen_filesystem_is_named_by_who_waits_for_it() {
+    let mut world = settled();
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.run(4);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+    world.until_gate(DB_FS, kinds::FILESYSTEM_HUNG, 8);
+    let symptom = world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).unwrap();
+    assert!(
+        symptom.text.contains("postgresql.service"),
+        "{}",
+        symptom.text
+    );
+    world.service(DB, "postgresql.service").blocked = 0.0;
+    world.run(2);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+}
+
+#[test]
+fn who_waits_for_a_busy_disk_freezes_no_filesystem() {
+    let mut world = settled();
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.hosts[DB].io_pressure = 0.5;
+    world.run(30);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+}
+
+#[test]
+fn a_filesystem_that_others_use_undisturbed_is_not_frozen() {
+    let mut world = settled();
+    world.hosts[DB].shared = true;
+    world.run(90);
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.run(30);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+}
+
+#[test]
 fn a_saturated_host_is_named_with_its_hog_and_gates_once_somebody_is_hurt() {
     let mut world = settled();
     (

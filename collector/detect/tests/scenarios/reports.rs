@@ -97,6 +97,7 @@ impl World {
                 component: owned(s),
             })
         });
+        let users = &sim.services[..if sim.shared { sim.services.len() } else { 1 }];
         Inventory {
             time: at,
             hostname: sim.id.to_string(),
@@ -112,7 +113,7 @@ impl World {
                 component: filesystem(self, host),
                 fstype: "ext4".to_owned(),
                 device: "/dev/loop0".to_owned(),
-                used_by: vec![owned(&sim.services[0])],
+                used_by: users.iter().map(owned).collect(),
             }],
             agent_version: "0.1.0".to_owned(),
             blind: sim.blind.clone(),

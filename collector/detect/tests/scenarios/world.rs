@@ -71,6 +71,8 @@ pub struct SimHost {
     pub running: f64,
     pub busy: f64,
     pub io_pressure: f64,
+    /// Whether all its services use its filesystem, and not the first alone.
+    pub shared: bool,
     pub memory_available: f64,
     pub memory_pressure: f64,
     pub loss: f64,
@@ -185,6 +187,7 @@ fn sim_host(name: &str, last: u8, services: Vec<SimService>) -> SimHost {
         running: 1.0,
         busy: 0.4,
         io_pressure: 0.05,
+        shared: false,
         memory_available: 4e9,
         memory_pressure: 0.0,
         loss: 0.001,

@@ -85,6 +85,12 @@ pub fn staged() -> Vec<Staged> {
         ),
         ("frozen filesystem", DB_DISK, "filesystem-hung", frozen()),
         (
+            "frozen filesystem behind locks",
+            DB_DISK,
+            "filesystem-hung",
+            frozen_behind_locks(),
+        ),
+        (
             "outside service",
             "endpoint:192.0.2.7:443",
             "outside-cause",
@@ -333,6 +339,18 @@ fn frozen() -> World {
         .sick_edge(APP1, DB, "edge.stalled", 16.0)
         .sick_edge(APP2, DB, "edge.stalled", 16.0);
     world.sick(APP1, "log.timeout", 13.0);
+    world
+}
+
+/// Who writes holds its locks meanwhile, and the others say so.
+fn frozen_behind_locks() -> World {
+    let mut world = frozen();
+    world.sick(DB, "log.lock-wait", 14.0);
+    for app in [APP1, APP2] {
+        world
+            .sick(app, "log.lock-wait", 12.0)
+            .sick(app, "log.errors", 12.0);
+    }
     world
 }
 
