@@ -34,13 +34,16 @@ pub struct Drill {
     /// What the verdict must say.
     #[serde(rename = "expected")]
     pub truth: Truth,
+    /// What it must say as well, where two things are broken at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<Truth>,
     /// One of those that every change is tried by; the others take longer together than a change can wait.
     #[serde(skip)]
     pub core: bool,
 }
 
 /// Every drill.
-pub const CATALOGUE: [Drill; 12] = [
+pub const CATALOGUE: [Drill; 13] = [
     Drill {
         name: "disk-full",
         about: "the database's filesystem on db1 has no free block",
@@ -50,6 +53,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "disk-full",
             parts_of_host: None,
         },
+        also: None,
         core: true,
     },
     Drill {
@@ -61,6 +65,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "service-down",
             parts_of_host: None,
         },
+        also: None,
         core: true,
     },
     Drill {
@@ -72,6 +77,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "bad-deploy",
             parts_of_host: None,
         },
+        also: None,
         core: true,
     },
     Drill {
@@ -83,6 +89,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "packet-loss",
             parts_of_host: None,
         },
+        also: None,
         core: true,
     },
     Drill {
@@ -94,6 +101,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "host-partitioned",
             parts_of_host: Some("app2"),
         },
+        also: None,
         core: true,
     },
     Drill {
@@ -105,6 +113,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "service-hung",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -116,6 +125,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "service-hung",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -127,6 +137,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "oom-kill",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -138,6 +149,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "database-lock",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -149,6 +161,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "firewall-reject",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -160,6 +173,7 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "filesystem-hung",
             parts_of_host: None,
         },
+        also: None,
         core: false,
     },
     Drill {
@@ -171,6 +185,23 @@ pub const CATALOGUE: [Drill; 12] = [
             fault: "service-down",
             parts_of_host: None,
         },
+        also: None,
+        core: false,
+    },
+    Drill {
+        name: "two-faults",
+        about: "the database's filesystem on db1 has no free block, and app1's main process is killed",
+        fault: Fault::TwoFaults,
+        truth: Truth {
+            components: &["filesystem:db1/var/lib/postgresql"],
+            fault: "disk-full",
+            parts_of_host: None,
+        },
+        also: Some(Truth {
+            components: &["service:app1/shop.service"],
+            fault: "service-down",
+            parts_of_host: None,
+        }),
         core: false,
     },
 ];
@@ -248,7 +279,12 @@ fn inject_and_watch(lab: &Lab, outcome: &mut Outcome) -> anyhow::Result<()> {
     outcome.injected_at = clock::now_rfc3339();
     let injected = Instant::now();
     outcome.drill.fault.inject(lab)?;
-    outcome.watched = watch::verdict(responder, &outcome.drill.truth, injected);
+    outcome.watched = watch::verdict(
+        responder,
+        &outcome.drill.truth,
+        outcome.drill.also.as_ref(),
+        injected,
+    );
     Ok(())
 }
 
@@ -258,7 +294,11 @@ fn shortcomings(drill: &Drill, quiet_before: bool, watched: &Watched) -> Vec<Str
     if !quiet_before {
         found.push("an incident was open before the injection".to_owned());
     }
+    let last_place = if drill.also.is_some() { 2 } else { 1 };
     match watched.first_correct_verdict_seconds {
+        None if drill.also.is_some() => {
+            found.push("the two causes were never named together".to_owned());
+        }
         None => found.push(format!(
             "{} was never the first suspect",
             drill.truth.components[0]
@@ -268,7 +308,7 @@ fn shortcomings(drill: &Drill, quiet_before: bool, watched: &Watched) -> Vec<Str
                 "the verdict came after {seconds:.1} s, not within {TARGET_SECONDS} s"
             ));
         }
-        Some(_) if watched.rank != Some(1) => {
+        Some(_) if watched.rank.is_none_or(|rank| rank > last_place) => {
             found.push("the verdict was right at first and then changed".to_owned());
         }
         Some(_) => {}
@@ -278,6 +318,15 @@ fn shortcomings(drill: &Drill, quiet_before: bool, watched: &Watched) -> Vec<Str
             found.push(format!("the fault kind given is {fault}"));
         }
         _ => {}
+    }
+    if let Some(also) = &drill.also
+        && watched.also.as_deref() != Some(also.fault)
+    {
+        let given = watched.also.as_deref().unwrap_or("none");
+        found.push(format!(
+            "the fault kind given to {} is {given}",
+            also.components[0]
+        ));
     }
     for other in &watched.others_blamed {
         let percent = other.probability * 100.0;

@@ -54,6 +54,8 @@ pub enum Fault {
     FirewallReject,
     /// The database's filesystem takes no writes, and says nothing.
     FilesystemFrozen,
+    /// [`Fault::DiskFull`] and [`Fault::ServiceDown`] at once.
+    TwoFaults,
     /// As [`Fault::ServiceDown`], a moment after a change on `app2` that harms nobody.
     InnocentChange,
 }
@@ -100,6 +102,10 @@ impl Fault {
                 let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
                 lab.host("db1").shell(&freeze).map(drop)
             }
+            Self::TwoFaults => {
+                Self::ServiceDown.inject(lab)?;
+                Self::DiskFull.inject(lab)
+            }
             Self::InnocentChange => {
                 let app2 = lab.host("app2");
                 app2.shell("echo '# reviewed' >> /etc/shop/app.toml")?;
@@ -142,6 +148,10 @@ impl Fault {
                      WHERE usename = 'postgres' AND datname = 'shop' AND pid <> pg_backend_pid()\""
                 );
                 lab.host("db1").shell(&end).map(drop)
+            }
+            Self::TwoFaults => {
+                let filled = Self::DiskFull.heal(lab);
+                Self::ServiceDown.heal(lab).and(filled)
             }
             Self::FilesystemFrozen => {
                 let thaw = format!("fsfreeze --unfreeze {DATABASE_MOUNT} || true");

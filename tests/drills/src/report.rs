@@ -136,13 +136,13 @@ mod tests {
             table.lines().all(|line| line.chars().count() <= 80),
             "{table}"
         );
-        assert_eq!(table.lines().last(), Some("12 passed, 0 failed"));
+        assert_eq!(table.lines().last(), Some("13 passed, 0 failed"));
     }
 
     #[test]
     fn a_failure_is_counted_and_says_why() {
         let table = Report::new(vec![outcome(0, &[]), outcome(1, &["too late"])]).table();
-        assert!(table.contains("service-down     FAIL"), "{table}");
+        assert!(table.contains("service-down       FAIL"), "{table}");
         assert!(table.contains("\n    too late\n"), "{table}");
         assert!(table.ends_with("1 passed, 1 failed\n"), "{table}");
     }

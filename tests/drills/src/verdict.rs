@@ -43,8 +43,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads the document of `firstlook why --json`. What is missing in it is taken as not said.
-    pub fn of(why: &Value, truth: &Truth) -> Self {
+    /// Reads the document of `firstlook why --json`. What is missing in it is taken as not said. `also`: another fault that is
+    /// in at the same time, and no other to blame; with it the true one need not be above it.
+    pub fn of(why: &Value, truth: &Truth, also: Option<&Truth>) -> Self {
         let suspects: Vec<Suspect> = list(why, "suspects")
             .enumerate()
             .map(|(at, entry)| suspect(entry, at + 1))
@@ -55,7 +56,10 @@ impl Reading {
             .cloned();
         let place = found.as_ref().map_or(usize::MAX, |suspect| suspect.rank);
         let blamed = |suspect: &Suspect| {
-            let other = !truth.names(&suspect.component) && !truth.includes(&suspect.component);
+            let of = |truth: &Truth| {
+                truth.names(&suspect.component) || truth.includes(&suspect.component)
+            };
+            let other = !of(truth) && !also.is_some_and(of);
             other
                 && (suspect.rank < place && found.is_some()
                     || suspect.probability >= BLAMED_PROBABILITY)
@@ -70,6 +74,15 @@ impl Reading {
     /// The true component is the first suspect.
     pub fn is_first(&self) -> bool {
         self.truth.as_ref().is_some_and(|suspect| suspect.rank == 1)
+    }
+
+    /// The true component is named with its fault, first or second.
+    pub fn names(&self, truth: &Truth) -> bool {
+        self.truth.as_ref().is_some_and(|suspect| {
+            suspect.rank <= 2
+                && suspect.fault == truth.fault
+                && suspect.probability >= BLAMED_PROBABILITY
+        })
     }
 }
 
@@ -150,6 +163,7 @@ mod tests {
         let reading = Reading::of(
             &why(&[(DISK.components[0], "disk-full", 0.97)], &["host:db1"]),
             &DISK,
+            None,
         );
         assert!(reading.is_first());
         assert_eq!(reading.truth.unwrap().fault, "disk-full");
@@ -162,7 +176,7 @@ mod tests {
             ("service:app1/shop.service", "unknown", 0.3),
             (DISK.components[0], "disk-full", 0.2),
         ];
-        let reading = Reading::of(&why(&victims, &[]), &DISK);
+        let reading = Reading::of(&why(&victims, &[]), &DISK, None);
         assert!(!reading.is_first());
         assert_eq!(blamed(&reading), ["service:app1/shop.service"]);
     }
@@ -175,7 +189,7 @@ mod tests {
             ("service:app2/shop.service", "unknown", 0.49),
         ];
         assert_eq!(
-            blamed(&Reading::of(&why(&suspects, &[]), &DISK)),
+            blamed(&Reading::of(&why(&suspects, &[]), &DISK, None)),
             ["service:app1/shop.service"]
         );
     }
@@ -188,7 +202,7 @@ mod tests {
             ("service:app2/shop.service", "service-down", 0.6),
             ("host:app1", "host-partitioned", 0.6),
         ];
-        let reading = Reading::of(&why(&suspects, &[]), &HOST);
+        let reading = Reading::of(&why(&suspects, &[]), &HOST, None);
         assert_eq!(blamed(&reading), ["host:app1"]);
         assert!(
             !reading.is_first(),
@@ -202,14 +216,34 @@ mod tests {
             ("host:db1", "cpu-saturated", 0.7),
             ("host:app1", "cpu-saturated", 0.1),
         ];
-        let reading = Reading::of(&why(&suspects, &[]), &DISK);
+        let reading = Reading::of(&why(&suspects, &[]), &DISK, None);
         assert_eq!(reading.truth, None);
         assert_eq!(blamed(&reading), ["host:db1"]);
     }
 
     #[test]
+    fn of_two_faults_each_is_named_and_neither_is_blamed_for_the_other() {
+        let suspects = [
+            ("host:app2", "host-partitioned", 0.9),
+            (DISK.components[0], "disk-full", 0.8),
+            ("service:app1/shop.service", "unknown", 0.6),
+        ];
+        let said = why(&suspects, &[]);
+        let reading = Reading::of(&said, &DISK, Some(&HOST));
+        assert!(reading.names(&DISK) && !reading.is_first());
+        assert_eq!(blamed(&reading), ["service:app1/shop.service"]);
+        assert!(Reading::of(&said, &HOST, Some(&DISK)).names(&HOST));
+        for unsure in [
+            [(DISK.components[0], "disk-full", 0.4)],
+            [(DISK.components[0], "inodes-full", 0.9)],
+        ] {
+            assert!(!Reading::of(&why(&unsure, &[]), &DISK, Some(&HOST)).names(&DISK));
+        }
+    }
+
+    #[test]
     fn clearing_the_true_component_is_noticed() {
-        assert!(Reading::of(&why(&[], &[DISK.components[0]]), &DISK).wrongly_ruled_out);
+        assert!(Reading::of(&why(&[], &[DISK.components[0]]), &DISK, None).wrongly_ruled_out);
     }
 
     #[test]
@@ -219,7 +253,7 @@ mod tests {
             json!([]),
             json!({"suspects": {"a": 1}, "ruled_out": [3, "x", null]}),
         ] {
-            assert_eq!(Reading::of(&odd, &DISK), Reading::default(), "{odd}");
+            assert_eq!(Reading::of(&odd, &DISK, None), Reading::default(), "{odd}");
         }
     }
 }

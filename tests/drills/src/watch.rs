@@ -22,12 +22,15 @@ const HOLD: Duration = Duration::from_secs(5);
 pub struct Watched {
     /// When an incident was open for the first time, in seconds since the injection.
     pub first_symptom_seconds: Option<f64>,
-    /// When the true component was in the first place for the first time.
+    /// When the true component was in the first place for the first time; of two faults, when both were named.
     pub first_correct_verdict_seconds: Option<f64>,
     /// The true component's place in the last verdict.
     pub rank: Option<usize>,
     /// The fault kind given to it in the last verdict.
     pub fault: Option<String>,
+    /// Of two faults, the kind given to the second in the last verdict about it, where that names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<String>,
     /// Others blamed since the first correct verdict, or in the last one when there was none.
     pub others_blamed: Vec<Suspect>,
     /// Others blamed before the first correct verdict. Told, not judged.
@@ -68,14 +71,24 @@ pub fn quiet(responder: &Responder, calm: Duration, deadline: Duration) -> anyho
 
 /// Asks until the verdict has been right for a while, or the time is over. A question without an
 /// answer is counted, and the next one asked.
-pub fn verdict(responder: &Responder, truth: &Truth, injected: Instant) -> Watched {
+pub fn verdict(
+    responder: &Responder,
+    truth: &Truth,
+    also: Option<&Truth>,
+    injected: Instant,
+) -> Watched {
     let mut watched = Watched::default();
+    // Two faults may be two incidents: each is asked for by its component then.
+    let about = |truth: &Truth| responder.json(&["why", truth.components[0], "--json"]);
     loop {
         let asked = Instant::now();
-        let why = responder.json(&["why", "--json"]);
+        let answer = match also {
+            None => responder.json(&["why", "--json"]).map(|why| (why, None)),
+            Some(second) => about(truth).and_then(|why| Ok((why, about(second)?))),
+        };
         let now = injected.elapsed();
-        match why {
-            Ok(why) => watched.note(why, truth, now),
+        match answer {
+            Ok((why, second)) => watched.note(why, truth, also.map(|also| (also, second)), now),
             Err(error) => {
                 watched.unanswered += 1;
                 watched.unanswered_because = Some(format!("{error:#}"));
@@ -93,17 +106,33 @@ pub fn verdict(responder: &Responder, truth: &Truth, injected: Instant) -> Watch
 }
 
 impl Watched {
-    /// Takes in one answer, `now` after the injection.
-    fn note(&mut self, why: Option<Value>, truth: &Truth, now: Duration) {
-        let reading = why
-            .as_ref()
-            .map(|why| Reading::of(why, truth))
-            .unwrap_or_default();
+    /// Takes in one answer, `now` after the injection; of two faults also the answer about the second.
+    fn note(
+        &mut self,
+        why: Option<Value>,
+        truth: &Truth,
+        also: Option<(&Truth, Option<Value>)>,
+        now: Duration,
+    ) {
+        let read = |why: &Option<Value>, truth, other| {
+            let why = why.as_ref();
+            why.map(|why| Reading::of(why, truth, other))
+                .unwrap_or_default()
+        };
+        let mut reading = read(&why, truth, also.as_ref().map(|(also, _)| *also));
+        let mut right = reading.is_first();
+        if let Some((second, said)) = &also {
+            let other = read(said, second, Some(truth));
+            right = reading.names(truth) && other.names(second);
+            self.also = other.truth.map(|suspect| suspect.fault);
+            reading.others_blamed.extend(other.others_blamed);
+            reading.wrongly_ruled_out |= other.wrongly_ruled_out;
+        }
         let seconds = (now.as_secs_f64() * 10.0).round() / 10.0;
         if why.is_some() {
             self.first_symptom_seconds.get_or_insert(seconds);
         }
-        if reading.is_first() && self.first_correct_verdict_seconds.is_none() {
+        if right && self.first_correct_verdict_seconds.is_none() {
             self.first_correct_verdict_seconds = Some(seconds);
             self.others_blamed_before = std::mem::take(&mut self.others_blamed);
         }
@@ -143,7 +172,7 @@ mod tests {
     fn watch(answers: Vec<Option<Value>>) -> Watched {
         let mut watched = Watched::default();
         for (second, answer) in (1..).zip(answers) {
-            watched.note(answer, &TRUTH, Duration::from_secs(second));
+            watched.note(answer, &TRUTH, None, Duration::from_secs(second));
         }
         watched
     }
@@ -188,5 +217,24 @@ mod tests {
             watch(vec![suspects(&[("host:app2", 0.9)]), None]).rank,
             None
         );
+    }
+
+    #[test]
+    fn of_two_faults_both_must_be_named() {
+        const SECOND: Truth = Truth {
+            components: &["service:app1/shop.service"],
+            fault: "service-down",
+            parts_of_host: None,
+        };
+        let down = json!({"suspects": [{"component": {"id": SECOND.components[0]}, "fault": "service-down", "probability": 0.9}]});
+        let mut watched = Watched::default();
+        let cut = suspects(&[("host:app2", 0.9)]);
+        for (second, said) in [(1, None), (2, Some(down))] {
+            let now = Duration::from_secs(second);
+            watched.note(cut.clone(), &TRUTH, Some((&SECOND, said)), now);
+        }
+        assert_eq!(watched.first_correct_verdict_seconds, Some(2.0));
+        assert_eq!(watched.also.as_deref(), Some("service-down"));
+        assert!(watched.others_blamed.is_empty());
     }
 }
