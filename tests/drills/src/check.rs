@@ -99,7 +99,73 @@ pub fn run(lab: &Lab) -> anyhow::Result<bool> {
             }),
         ],
     )?;
+    of_services(&mut sheet)?;
     Ok(sheet.all_hold)
+}
+
+/// Faults of services, and of what they alone use.
+fn of_services(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
+    sheet.fault(
+        Fault::ServiceHung,
+        &[
+            ("app1's main process is stopped", |lab| {
+                let state = "ps -o stat= -p $(systemctl show -P MainPID shop)";
+                logged(lab, "app1", state, "T")
+            }),
+            ("haproxy takes app1 out", |lab| {
+                haproxy_says(lab, "app1 is DOWN")
+            }),
+        ],
+    )?;
+    sheet.fault(
+        Fault::DatabaseHung,
+        &[
+            ("the database's processes are stopped", |lab| {
+                logged(lab, "db1", "ps -C postgres -o stat=", "T")
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )?;
+    sheet.fault(
+        Fault::OutOfMemory,
+        &[("the kernel kills app1's main process", |lab| {
+            let status = "systemctl show -p ExecMainStatus shop";
+            logged(lab, "app1", status, "ExecMainStatus=9")
+        })],
+    )?;
+    sheet.fault(
+        Fault::DatabaseLock,
+        &[
+            ("transactions wait for a lock", |lab| {
+                let waiting = "runuser -u postgres -- psql -qAt shop \
+                     -c 'SELECT count(*) > 0 FROM pg_locks WHERE NOT granted'";
+                logged(lab, "db1", waiting, "t")
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )?;
+    sheet.fault(
+        Fault::FirewallReject,
+        &[
+            ("app1 cannot call the database", |lab| {
+                eventually(|| Ok(!fault::reaches(lab, "app1", "db1", 5432)?))
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )?;
+    sheet.fault(
+        Fault::FilesystemFrozen,
+        &[
+            ("the database waits in a sleep that no signal ends", |lab| {
+                logged(lab, "db1", "ps -C postgres -o stat=", "D")
+            }),
+            ("its filesystem still tells its size", |lab| {
+                let asked = format!("timeout 2 df {}", crate::lab::plan::DATABASE_MOUNT);
+                logged(lab, "db1", &asked, "postgresql")
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )
 }
 
 /// Checks, after the lab went down, that none of it is left on this machine.
