@@ -36,10 +36,14 @@ pub struct Divided {
     pub own: BTreeMap<String, f64>,
 }
 
-/// None: the alarm, the calls or the load are not known.
+/// None: the alarm, the calls of its component or the load are not known.
 pub fn divide(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<Divided> {
     let root = alarm.component.as_deref()?;
     let signal = alarm.signal.as_deref()?;
+    // Without its calls all would be its own, and whoever suffers would be blamed.
+    if !edges.iter().any(|e| e.caller == root || e.callee == root) {
+        return None;
+    }
     let per_request = match family::of(signal) {
         Family::Latency => false,
         Family::Failures if family::is_share_of_success(signal) => true,

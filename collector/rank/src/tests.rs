@@ -210,6 +210,9 @@ fn slowness_is_followed_along_the_calls_to_where_it_arises() {
     let share = ranking.suspects[0].own_share.unwrap();
     assert!((0.9..1.0).contains(&share), "{share}");
     assert_eq!(ranked(&world, ALARM)[0].component, "aside");
+    let unknown = rank(&world, &[], &alarm);
+    assert_eq!(unknown.excess, None);
+    assert_eq!(unknown.suspects[0].component, "aside");
 }
 
 proptest! {
