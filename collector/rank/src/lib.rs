@@ -10,11 +10,13 @@ mod moved;
 mod onset;
 mod past;
 pub mod shift;
+mod standing;
 mod words;
 
 use crate::moved::View;
 pub use crate::past::Past;
 use crate::shift::Shift;
+pub use crate::standing::Standing;
 
 /// What stands out scores at least so much: about one shift of forty spreads, or several lesser …
 const LEAST_SCORE: f64 = 2.6;
@@ -75,7 +77,7 @@ pub struct Suspect {
     pub component: String,
     /// Its own part of the alarm's excess work, what its callees explain taken off. None: the calls do not say.
     pub own_share: Option<f64>,
-    /// The sum of its evidence's weights. It orders, and is no probability.
+    /// The sum of its evidence's weights. It orders, and is no probability: that is [`Standing::probability`].
     pub score: f64,
     /// Strongest first; may be empty where the calls speak.
     pub evidence: Vec<Evidence>,
@@ -104,10 +106,18 @@ impl Ranking {
         let noticed = self
             .excess
             .is_none_or(|excess| excess >= excess::FAINTEST_EXCESS);
-        let unusual = first.score > (MARGIN * past.quiet).max(LEAST_SCORE)
+        let unusual = first.score > standing::least_score(past.quiet)
             && past.latest(&first.component) <= MOST_BEFORE * first.score;
         let stands_out = noticed && (first.own_share.is_some() || unusual);
         stands_out.then_some(first)
+    }
+
+    /// The same as if the quiet windows of the time before had shown nothing: to see what they are worth.
+    pub fn without_quiet_windows(self) -> Self {
+        Self {
+            past: Some(Past::default()),
+            ..self
+        }
     }
 }
 

@@ -12,13 +12,13 @@ const QUIET_PLACE: usize = 1;
 /// A window of fewer points shows nothing.
 const FEWEST_IN_WINDOW: usize = 8;
 
-/// What the windows before showed.
-#[derive(Debug, Clone, PartialEq)]
+/// What the windows before showed. By default nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
     /// The highest score in a quiet window.
     pub quiet: f64,
     /// The scores in the last window before the searched time.
-    latest: Vec<(String, f64)>,
+    pub(crate) latest: Vec<(String, f64)>,
 }
 
 impl Past {

@@ -99,6 +99,23 @@ fn a_move_that_the_time_before_also_shows_is_no_verdict() {
 }
 
 #[test]
+fn without_quiet_windows_nothing_of_the_time_before_is_held_against_it() {
+    let mut world = [stepping("a", "cpu", 10.0, 40.0)];
+    for point in &mut world[0].points {
+        if (88.0..158.0).contains(&point.0) {
+            point.1 += 40.0;
+        }
+    }
+    let ranking = rank(&world, &[], &at(ALARM));
+    let (suspects, standing) = (ranking.suspects.clone(), ranking.standing().unwrap());
+    assert_eq!(ranking.verdict(), None);
+    let without = ranking.without_quiet_windows();
+    assert_eq!(without.suspects, suspects);
+    assert!(without.verdict().is_some());
+    assert!(without.standing().unwrap().over > standing.over);
+}
+
+#[test]
 fn one_stray_point_at_the_end_is_no_verdict() {
     let mut world = [stepping("a", "cpu", 10.0, 0.0)];
     world[0].points.truncate(300);
