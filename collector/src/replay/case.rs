@@ -9,6 +9,7 @@ use firstlook_rank::{Alarm, Edge, Series};
 use serde::Deserialize;
 
 use super::told::Told;
+use super::withheld::Withheld;
 
 /// No file of a case may be larger.
 const LARGEST_FILE_BYTES: u64 = 64 << 20;
@@ -93,11 +94,11 @@ pub struct Case {
     pub unknown_files: Vec<String>,
 }
 
-/// Reads the case in a folder.
+/// Reads the case in a folder, and nothing of what is withheld.
 ///
 /// # Errors
 /// A file is absent, too large or not in its form; the message names it.
-pub fn read(folder: &Path) -> anyhow::Result<Case> {
+pub fn read(folder: &Path, without: &[Withheld]) -> anyhow::Result<Case> {
     let about = text(&folder.join("case.json"))?;
     let about: About = serde_json::from_str(&about).context("case.json is not in its form")?;
     let mut series = metrics(&text(&folder.join("metrics.csv"))?).context("metrics.csv")?;
@@ -109,12 +110,12 @@ pub fn read(folder: &Path) -> anyhow::Result<Case> {
         one.points.retain(|(time, _)| *time <= about.reference_time);
     }
     let calls = folder.join("edges.csv");
-    let edges = if calls.exists() {
+    let edges = if calls.exists() && !without.contains(&Withheld::Topology) {
         edges(&text(&calls)?).context("edges.csv")?
     } else {
         Vec::new()
     };
-    let told = told(folder, about.reference_time)?;
+    let told = told(folder, about.reference_time, without)?;
     Ok(Case {
         name: folder
             .file_name()
@@ -129,19 +130,22 @@ pub fn read(folder: &Path) -> anyhow::Result<Case> {
     })
 }
 
-fn told(folder: &Path, until: f64) -> anyhow::Result<Told> {
-    let read = |file: &str| {
+fn told(folder: &Path, until: f64, without: &[Withheld]) -> anyhow::Result<Told> {
+    let read = |file: &str, kind: Withheld| {
         let path = folder.join(file);
-        if path.exists() {
+        if path.exists() && !without.contains(&kind) {
             text(&path)
         } else {
             Ok(String::new())
         }
     };
     let mut told = Told::default();
-    told.read_logs(&read("logs.ndjson")?, until);
-    told.read_spans(&read("spans.ndjson")?, until);
-    told.read_changes(&read("changes.ndjson")?, until);
+    told.read_logs(&read("logs.ndjson", Withheld::Logs)?, until);
+    told.read_spans(&read("spans.ndjson", Withheld::Spans)?, until);
+    told.read_changes(&read("changes.ndjson", Withheld::Changes)?, until);
+    if without.contains(&Withheld::Topology) {
+        told.edges.clear();
+    }
     Ok(told)
 }
 

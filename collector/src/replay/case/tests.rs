@@ -49,7 +49,7 @@ fn an_unknown_file_is_reported_and_the_future_is_not_read() {
     );
     put("metrics.csv", "time,a|b\n1,1\n2,1\n3,1\n");
     put("notes.txt", "");
-    let case = read(folder.path()).unwrap();
+    let case = read(folder.path(), &[]).unwrap();
     assert_eq!(case.unknown_files, ["notes.txt"]);
     assert_eq!(case.series[0].points.len(), 2);
 }
