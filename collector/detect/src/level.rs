@@ -27,9 +27,18 @@ pub struct Nominee<'a> {
     pub usual: f64,
 }
 
+/// Where one sample lay, seen from the usual level before it, in the series' own unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Departure {
+    /// Signed distance from the usual level; for a counter its rate's.
+    pub distance: f64,
+    /// The usual deviation, not under the smallest that means anything; above 0.
+    pub scale: f64,
+}
+
 /// One series' running state.
 #[derive(Clone, Debug)]
-pub(crate) struct Level {
+pub struct Level {
     last_us: i64,
     /// Last raw value; NaN before the first.
     last: f64,
@@ -42,23 +51,25 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    fn new(series: &Series) -> Self {
+    /// Before the first sample of a series.
+    pub fn new(unit: Unit, kind: SignalKind) -> Self {
         Self {
             last_us: i64::MIN,
             last: f64::NAN,
             value: f64::NAN,
             usual: Baseline::NEW,
-            floor: floor(series.unit, series.kind),
-            counter: series.kind == SignalKind::Counter,
+            floor: floor(unit, kind),
+            counter: kind == SignalKind::Counter,
             strange: 0,
         }
     }
 
-    /// Takes one sample. Missing, repeated and late ones change nothing.
+    /// Takes one sample. Missing, repeated and late ones change nothing. `None` for those, and while there
+    /// are too few samples to judge by.
     #[inline]
-    pub fn feed(&mut self, at_us: i64, sample: f64) {
+    pub fn feed(&mut self, at_us: i64, sample: f64) -> Option<Departure> {
         if !sample.is_finite() || at_us <= self.last_us {
-            return;
+            return None;
         }
         let (before, before_us) = (self.last, self.last_us);
         (self.last, self.last_us) = (sample, at_us);
@@ -67,17 +78,22 @@ impl Level {
             let step_us = at_us.saturating_sub(before_us);
             // Written so that a first sample (NaN) falls out too.
             if !(sample >= before && step_us <= STEP_LIMIT_US) {
-                return;
+                return None;
             }
             self.value = (sample - before) * 1e6 / step_us as f64;
         }
-        let distance = (self.value - self.usual.location()).abs();
-        if self.usual.is_warm() && distance > STRANGE * self.usual.scale(self.floor) {
+        let departure = Departure {
+            distance: self.value - self.usual.location(),
+            scale: self.usual.scale(self.floor),
+        };
+        let warm = self.usual.is_warm();
+        if warm && departure.distance.abs() > STRANGE * departure.scale {
             self.strange = self.strange.saturating_add(1);
         } else {
             self.strange = 0;
         }
         self.usual.feed(self.value, self.floor);
+        warm.then_some(departure)
     }
 
     fn is_nominated(&self) -> bool {
@@ -113,7 +129,10 @@ impl Levels {
             return None;
         }
         let slot = u32::try_from(self.levels.len()).ok()?;
-        let (level, series) = (Level::new(series), Arc::new(series.clone()));
+        let (level, series) = (
+            Level::new(series.unit, series.kind),
+            Arc::new(series.clone()),
+        );
         self.slots.insert(Arc::clone(&series), slot);
         self.series.push(series);
         self.levels.push(level);
@@ -149,5 +168,23 @@ impl Levels {
         for level in &mut self.levels {
             (level.last_us, level.last) = (i64::MIN, f64::NAN);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_departure_is_seen_from_the_level_before_the_sample() {
+        let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
+        for at in 1..=16 {
+            assert_eq!(level.feed(at, 0.5), None, "too few samples at {at}");
+        }
+        let departure = level.feed(17, 0.9).expect("warm");
+        assert!((departure.distance - 0.4).abs() < 1e-9, "{departure:?}");
+        assert_eq!(departure.scale, 0.02);
+        assert_eq!(level.feed(17, 0.9), None, "repeated");
+        assert_eq!(level.feed(18, f64::NAN), None, "missing");
     }
 }

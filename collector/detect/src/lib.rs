@@ -1,8 +1,9 @@
 //! From signals to symptoms: what hosts report goes in, a [`Situation`](firstlook_model::Situation) comes out.
 //!
 //! [`Detector`] takes records as they become durable and keeps, for each series, edge, unit and log, no more
-//! than judging it needs. Level one runs on every sample and only nominates ([`Detector::nominees`]); level
-//! two judges the signals that the symptoms are made of, with persistence, hysteresis and an onset interval.
+//! than judging it needs. Level one ([`Level`]) runs on every sample and only nominates
+//! ([`Detector::nominees`]); level two judges the signals that the symptoms are made of, with persistence,
+//! hysteresis and an onset interval.
 //!
 //! Invariants:
 //! * Pure: no clock, no IO, no randomness. What [`Detector::situation`] says depends on the records seen and
@@ -53,5 +54,5 @@ mod words;
 
 pub use config::DetectConfig;
 pub use detector::Detector;
-pub use level::Nominee;
+pub use level::{Departure, Level, Nominee};
 pub use refusals::Refusals;
