@@ -4,6 +4,7 @@
 //! machine's own `/proc`, recorded on the spot or read from a file, never from made-up numbers.
 
 mod cpu;
+mod detect;
 mod gorilla;
 mod ingest;
 mod load;
@@ -56,6 +57,8 @@ enum Figure {
     Templates(templates::Options),
     /// How often the component at fault comes first on recorded incidents.
     Rca(rca::Options),
+    /// How well and fast level one tells anomalies in labelled streams, beside simple methods.
+    Detect(detect::Options),
     /// Lines from a file to where they are kept: CPU per gigabyte and speed, beside rsyslog.
     LogShipping(shipping::Options),
     /// An hour without the collector: what the journal keeps of it, and how long draining takes.
@@ -105,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         Figure::AgentLoaded(options) => overhead::measure_loaded(options)?,
         Figure::Templates(options) => templates::measure(options)?,
         Figure::Rca(options) => rca::measure(options)?,
+        Figure::Detect(options) => detect::measure(options)?,
         Figure::LogShipping(options) => shipping::measure(options)?,
         Figure::Spool(options) => spool::measure(options)?,
         Figure::AnswerConnections { count } => return overhead::answer_connections(*count),
