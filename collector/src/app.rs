@@ -148,6 +148,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     let office = DeskOffice {
         desk: desk.clone(),
+        store: store.clone(),
         authority,
         sessions,
         snapshots,

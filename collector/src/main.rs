@@ -8,6 +8,7 @@ mod config;
 mod configs;
 mod contacts;
 mod diagnosis;
+mod graph;
 mod housekeeping;
 mod kept_lines;
 mod ledger;

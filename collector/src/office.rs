@@ -14,16 +14,18 @@ use firstlook_enrol::{Authority, JoinToken};
 use firstlook_ingest::{AskRefused, Sessions};
 use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
 use firstlook_model::{
-    Change, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
+    Change, Edge, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
 };
 use firstlook_query::{
     HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow, View,
 };
 use firstlook_runtime::clock;
+use firstlook_store::Store;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use crate::configs::host_config;
+use crate::graph;
 use crate::kept_lines;
 use crate::ledger::Heard;
 use crate::snapshots::{archive_path, receive, verify};
@@ -35,6 +37,8 @@ const LIST_LIMIT: u32 = 1_000;
 pub struct DeskOffice {
     /// Database.
     pub desk: Desk,
+    /// What hosts saw.
+    pub store: Store,
     /// For the fingerprint in tokens.
     pub authority: Arc<Authority>,
     /// Agents connected now.
@@ -297,6 +301,14 @@ impl Office for DeskOffice {
     fn announced(&self, range: TimeRange) -> Result<Vec<Change>, OfficeError> {
         let found = self.desk.announcements().list(range).map_err(failure)?;
         Ok(found.into_iter().map(Self::shown).collect())
+    }
+
+    fn graph(&self, range: TimeRange) -> Result<Vec<Edge>, OfficeError> {
+        let hosts = self.desk.hosts().list().map_err(failure)?;
+        let hosts = hosts
+            .into_iter()
+            .map(|row| (row.host, row.revoked.is_some()));
+        Ok(graph::of(&self.store, hosts, range))
     }
 
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError> {

@@ -28,6 +28,7 @@ pub async fn run(
     let range = when::range(&span, context.now)?;
     let request = wire::MapRequest {
         component: about.clone().unwrap_or_default(),
+        range: None,
     };
     let reply = context.client.map(request).await?.into_inner();
     let now = Timestamp::from_micros(reply.reference_time);

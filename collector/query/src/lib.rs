@@ -12,6 +12,7 @@ mod configs;
 mod diagnosis;
 mod diagnosis_office;
 mod fetch;
+mod graph;
 mod guard;
 mod office;
 mod present;

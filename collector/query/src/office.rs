@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use firstlook_model::{
-    Change, HostId, Incident, IncidentId, LinesQuestion, LogEntry, Manifest, SnapshotId, TimeRange,
-    Timestamp,
+    Change, Edge, HostId, Incident, IncidentId, LinesQuestion, LogEntry, Manifest, SnapshotId,
+    TimeRange, Timestamp,
 };
 
 use crate::config_office::HostConfig;
@@ -123,6 +123,8 @@ pub trait Office: Send + Sync + 'static {
     fn announce(&self, change: Change, by: &str) -> Result<(Change, bool), OfficeError>;
     /// Announced changes of a range, oldest first.
     fn announced(&self, range: TimeRange) -> Result<Vec<Change>, OfficeError>;
+    /// Who called whom in a range, as far as it is kept. Sorted by caller, callee, port; unique by those.
+    fn graph(&self, range: TimeRange) -> Result<Vec<Edge>, OfficeError>;
     /// An incident, open or closed.
     fn incident(&self, id: IncidentId) -> Result<Incident, OfficeError>;
     /// Kept snapshots, newest first.

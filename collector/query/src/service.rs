@@ -17,6 +17,7 @@ use crate::about::About;
 use crate::announce;
 use crate::checks::{host, reason, refusal, snapshot_id};
 use crate::fetch::chunks;
+use crate::graph;
 use crate::guard::Access;
 use crate::office::{HostRow, Office, OfficeError, SnapshotRow};
 use crate::present::{host_view, snapshot_view, token_view};
@@ -245,7 +246,13 @@ impl<O: Office> Query for QueryService<O> {
         request: Request<wire::MapRequest>,
     ) -> Result<Response<wire::MapReply>, Status> {
         self.access.responder(&request)?;
-        let about = self.about(&request.into_inner().component).await?;
+        let request = request.into_inner();
+        let range = request.range.map(graph::range).transpose()?;
+        let about = self.about_within(&request.component, range).await?;
+        if let Some(range) = range {
+            let edges = self.ask(move |office| office.graph(range)).await?;
+            return Ok(Response::new(graph::reply(edges, &about, range)));
+        }
         let view = self.view();
         let situation = view.situation.as_ref().ok_or_else(|| {
             Status::unavailable("the collector has analysed nothing yet: ask again")

@@ -1822,9 +1822,14 @@ pub struct MapRequest {
     /// Only what touches this component; empty for all.
     #[prost(string, tag = "1")]
     pub component: ::prost::alloc::string::String,
+    /// The graph as it was seen then, at most an hour, instead of now; components are then the ends of its edges, their health
+    /// unspecified.
+    #[prost(message, optional, tag = "2")]
+    pub range: ::core::option::Option<TimeRange>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MapReply {
+    /// With a range, its end.
     #[prost(int64, tag = "1")]
     pub reference_time: i64,
     #[prost(message, repeated, tag = "2")]
