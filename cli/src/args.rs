@@ -159,6 +159,9 @@ pub enum Command {
     /// Have your own idea of an incident weighed by the facts, as the engine weighs its own
     #[command(subcommand)]
     Theory(Theory),
+    /// Keep an incident as a case, a folder that `firstlook-collector replay` reads, so that it can become a test
+    #[command(subcommand)]
+    Case(Case),
     /// Show kinds of faults that are known, or look over a team's own before the collector takes them
     #[command(subcommand)]
     Catalogue(Catalogue),
@@ -349,6 +352,28 @@ pub enum Theory {
     List {
         /// Which incident; the worst open one unless told
         incident: Option<String>,
+    },
+}
+
+/// Cases.
+#[derive(Debug, Subcommand)]
+pub enum Case {
+    /// Write an incident's series, calls, log lines and changes into a folder
+    ///
+    /// The folder appears whole or not at all. What the engine made of the incident is not in it.
+    Export {
+        /// Which incident, as INC-0042
+        incident: String,
+        /// Folder to write; must be empty, or not be there; named after the incident unless told
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// How much of the time before the incident goes with it: what is usual is learnt from there
+        #[arg(long, default_value_t = 15, value_name = "MINUTES",
+              value_parser = clap::value_parser!(u32).range(1..=1_440))]
+        before: u32,
+        /// What was failing, once a person knows it: replay scores itself by it
+        #[arg(long, value_name = "COMPONENT")]
+        truth: Option<String>,
     },
 }
 

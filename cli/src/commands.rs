@@ -1,5 +1,6 @@
 //! One file per command; each asks, then renders text or JSON.
 
+mod case;
 mod catalogue;
 mod change;
 mod changes;
@@ -124,6 +125,7 @@ async fn ask(context: Context, command: Command) -> Result<Answer, Failure> {
         Command::Config(command) => config::run(context, command).await,
         Command::Snapshot(command) => snapshot::run(context, command).await,
         Command::Theory(command) => theory::run(context, command).await,
+        Command::Case(command) => case::run(context, command).await,
         Command::Catalogue(command) => catalogue::run(context, command).await,
         // Answered before connecting.
         Command::Completions { shell } => generate::completions(shell),

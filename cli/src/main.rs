@@ -35,23 +35,36 @@ fn main() -> ExitCode {
 /// What a command has to say, and how it went.
 pub(crate) struct Answer {
     text: String,
+    /// What a person must know beside it: for standard error.
+    notes: Vec<String>,
     exit: Exit,
 }
 
 impl Answer {
     pub(crate) fn done(text: String) -> Self {
-        Self {
-            text,
-            exit: Exit::Done,
-        }
+        Self::with_exit(text, Exit::Done)
     }
 
     pub(crate) fn with_exit(text: String, exit: Exit) -> Self {
-        Self { text, exit }
+        Self {
+            text,
+            notes: Vec::new(),
+            exit,
+        }
+    }
+
+    pub(crate) fn with_notes(text: String, notes: Vec<String>) -> Self {
+        Self {
+            notes,
+            ..Self::done(text)
+        }
     }
 }
 
 fn show(answer: &Answer) -> ExitCode {
+    for note in &answer.notes {
+        tell(note);
+    }
     let mut out = std::io::stdout().lock();
     match out
         .write_all(answer.text.as_bytes())
@@ -65,8 +78,12 @@ fn show(answer: &Answer) -> ExitCode {
 }
 
 fn complain(failure: &Failure) -> ExitCode {
-    let text = format!("firstlook: {}\n", render::text::escape(&failure.message));
+    tell(&failure.message);
+    failure.exit.into()
+}
+
+fn tell(message: &str) {
+    let text = format!("firstlook: {}\n", render::text::escape(message));
     // Nothing is left to do when even that cannot be written.
     let _ = std::io::stderr().write_all(text.as_bytes());
-    failure.exit.into()
 }

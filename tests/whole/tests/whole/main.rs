@@ -5,6 +5,7 @@
 )]
 
 mod announced;
+mod cases;
 mod certificates;
 mod damage;
 mod exactly_once;
