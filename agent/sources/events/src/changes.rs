@@ -17,6 +17,7 @@ mod packages;
 mod programs;
 mod settings;
 mod store;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,6 +38,7 @@ use marks::{FileChange, Mark, Marks, What};
 use owners::Owners;
 use packages::{Database, Packages};
 use store::Store;
+use watched::Watched;
 
 const NAME: &str = "changes";
 const PAUSE: Duration = Duration::from_secs(2);
@@ -85,17 +87,6 @@ struct Kept {
     /// Certificates whose expiry was reported.
     #[serde(default)]
     expired: BTreeSet<String>,
-}
-
-/// The files to look at. Files that have only now come to be watched are no created ones.
-#[derive(Default)]
-struct Watched {
-    files: BTreeSet<PathBuf>,
-    /// Of these, the ones that stand below a configured root.
-    below_roots: BTreeSet<PathBuf>,
-    listed: marks::Listed,
-    /// Something happened after which there may be others.
-    stale: bool,
 }
 
 struct Watcher {
@@ -269,31 +260,17 @@ impl Watcher {
 
     /// Every file to look at.
     fn watched(&self) -> Watched {
-        let (mut below_roots, mut listed) = (BTreeSet::new(), marks::Listed::default());
-        let mut list = |root: &Path, wanted: &dyn Fn(&Path) -> bool| {
-            marks::list(root, &wanted, &mut below_roots, &mut listed);
-        };
-        for root in self.config.watch.iter().chain(&self.config.cron_paths) {
-            list(root, &|path| !marks::is_leftover(path));
-        }
-        for dir in &self.config.unit_dirs {
-            list(dir, &is_unit_file);
-        }
-        let mut files = below_roots.clone();
-        files.extend(self.owners.named().cloned());
-        files.extend(self.certificates.all().map(|(path, _)| path.clone()));
+        let mut watched = Watched::below(&self.config);
+        watched.files.extend(self.owners.named().cloned());
+        let certificates = self.certificates.all().map(|(path, _)| path.clone());
+        watched.files.extend(certificates);
         // Files that are gone must be looked for, and services that are yet to start name theirs later.
         let kept = self.marks.kept().keys();
-        files.extend(
+        watched.files.extend(
             kept.filter(|path| self.looks < KEPT_LOOKS || !path.exists())
                 .cloned(),
         );
-        Watched {
-            files,
-            below_roots,
-            listed,
-            stale: false,
-        }
+        watched
     }
 
     fn file_change(&self, change: &FileChange) -> Change {
@@ -480,24 +457,6 @@ fn is_timer(path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.strip_suffix(".d").unwrap_or(&name).ends_with(".timer")
     })
-}
-
-/// What systemd reads: unit files and drop-ins. Links that enable a unit are not.
-fn is_unit_file(path: &Path) -> bool {
-    let end = path.extension().unwrap_or_default().to_string_lossy();
-    let dir = path
-        .parent()
-        .and_then(Path::extension)
-        .unwrap_or_default()
-        .to_string_lossy();
-    match dir.as_ref() {
-        "d" => end == "conf",
-        "wants" | "requires" | "upholds" => false,
-        _ => matches!(
-            end.as_ref(),
-            "service" | "socket" | "timer" | "target" | "mount" | "path" | "slice"
-        ),
-    }
 }
 
 #[cfg(test)]
