@@ -160,8 +160,11 @@ impl CgroupFiles {
             Some(Cpu::Stat(file)) => {
                 if let Some(bytes) = file.read(scratch) {
                     self.last.cpu_seconds = seconds(keyed(bytes, "usage_usec"), 1e6);
-                    self.last.throttled_seconds = seconds(keyed(bytes, "throttled_usec"), 1e6);
-                    self.last.periods = periods(bytes);
+                    // Where v1 has the controller, cgroup2 counts the time alone.
+                    if self.throttle.is_none() {
+                        self.last.throttled_seconds = seconds(keyed(bytes, "throttled_usec"), 1e6);
+                        self.last.periods = periods(bytes);
+                    }
                 }
             }
             Some(Cpu::Usage(file)) => {
@@ -316,6 +319,31 @@ mod tests {
         assert_eq!(reading.cpu_seconds, Some(1.5));
         assert_eq!(reading.throttled_seconds, None);
         assert_eq!(reading.memory_bytes, Some(4096));
+    }
+
+    #[test]
+    fn what_v1_counts_of_a_unit_that_sleeps_stays_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let two = folder.path().join("unified/system.slice/a.service");
+        let one = folder.path().join("cpu/system.slice/a.service");
+        fs::create_dir_all(&two).unwrap();
+        fs::create_dir_all(&one).unwrap();
+        fs::write(folder.path().join("unified/cgroup.controllers"), "").unwrap();
+        fs::write(two.join("cpu.stat"), "usage_usec 1500000\n").unwrap();
+        let stat = "nr_periods 9\nnr_throttled 3\nthrottled_time 750000000\n";
+        fs::write(one.join("cpu.stat"), stat).unwrap();
+        let membership = crate::membership::parse(
+            b"2:cpu:/system.slice/a.service\n0::/system.slice/a.service\n",
+        );
+        let mut files =
+            CgroupFiles::open(&roots(folder.path()), &membership, &Descriptors::new(8)).unwrap();
+        for number in 1..=STILL_EVERY {
+            let still = files.look(&mut Vec::new());
+            assert_eq!(still, number > 1);
+            let reading = files.read(&mut Vec::new(), number);
+            assert_eq!(reading.throttled_seconds, Some(0.75), "{number}");
+            assert_eq!(reading.periods, [Some(9), Some(3)], "{number}");
+        }
     }
 
     #[test]
