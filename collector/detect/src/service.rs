@@ -45,6 +45,8 @@ const IDLE_CORES: f64 = 0.005;
 const IDLE_SHARE: f64 = 0.2;
 /// So long in a sleep that no signal ends, and what it waits for may be hung.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// A sample older than this says no more that somebody waits: samples may be five seconds apart.
+const STUCK_FRESH: Duration = Duration::from_secs(12);
 const CPU_FLOOR: f64 = 0.02;
 const MEMORY_FLOOR: f64 = 16.0 * 1024.0 * 1024.0;
 /// Scales within which a level is usual.
@@ -130,7 +132,10 @@ impl Service {
                     after: self.unblocked,
                     ..Span::at(at)
                 };
-                self.blocked.get_or_insert(begins).last = at;
+                // What was not seen for a while may have been free meanwhile.
+                let goes_on = |span: &Span| at.since(span.last) <= STUCK_FRESH;
+                let span = self.blocked.filter(goes_on).unwrap_or(begins);
+                self.blocked = Some(Span { last: at, ..span });
             } else {
                 (self.blocked, self.unblocked) = (None, Some(at));
             }
@@ -169,8 +174,10 @@ impl Service {
 
     /// When some process of it has waited for something that may be hung, as a frozen filesystem: `None` unless for seconds.
     pub fn stuck(&self, now: Timestamp) -> Option<Span> {
-        let long = |span: &Span| now.since(span.first) >= STUCK_AFTER;
-        self.blocked.filter(long)
+        let lasts = |span: &Span| {
+            now.since(span.first) >= STUCK_AFTER && now.since(span.last) <= STUCK_FRESH
+        };
+        self.blocked.filter(lasts)
     }
 
     /// In cores, over the last ten seconds.

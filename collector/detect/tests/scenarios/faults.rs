@@ -135,6 +135,22 @@ fn a_frozen_filesystem_is_named_by_who_waits_for_it() {
 }
 
 #[test]
+fn a_service_that_is_no_longer_reported_freezes_nothing() {
+    let mut world = settled();
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.until_gate(DB_FS, kinds::FILESYSTEM_HUNG, 12);
+    // As after a restart of the agent, when the service is gone.
+    world.service(DB, "postgresql.service").blocked = f64::NAN;
+    world.run(15);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+    assert!(world.attestation(DB_FS, families::FILESYSTEM).is_some());
+    // What was not seen meanwhile does not count as waiting.
+    world.service(DB, "postgresql.service").blocked = 1.0;
+    world.run(4);
+    assert!(world.symptom(DB_FS, kinds::FILESYSTEM_HUNG).is_none());
+}
+
+#[test]
 fn who_waits_for_a_busy_disk_freezes_no_filesystem() {
     let mut world = settled();
     world.service(DB, "postgresql.service").blocked = 1.0;
