@@ -35,9 +35,10 @@ impl Host {
         if stuck.is_empty() || !self.io.is_calm() {
             return Vec::new();
         }
+        let users = self.users();
         let mut held: BTreeMap<&ComponentId, Vec<(&ComponentId, Span)>> = BTreeMap::new();
         for (service, span) in &stuck {
-            if let Some(filesystem) = self.likeliest(service, &stuck) {
+            if let Some(filesystem) = likeliest(service, &users, &stuck) {
                 held.entry(filesystem).or_default().push((service, *span));
             }
         }
@@ -46,30 +47,31 @@ impl Host {
             .collect()
     }
 
-    fn likeliest(
-        &self,
-        service: &ComponentId,
-        stuck: &BTreeMap<&ComponentId, Span>,
-    ) -> Option<&ComponentId> {
-        let mut users: BTreeMap<&ComponentId, BTreeSet<&ComponentId>> = BTreeMap::new();
+    /// The services that use each filesystem.
+    fn users(&self) -> BTreeMap<&ComponentId, BTreeSet<&ComponentId>> {
+        let mut users: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for mount in &self.mounts {
-            users
-                .entry(&mount.component)
-                .or_default()
-                .extend(&mount.used_by);
+            let by = users.entry(&mount.component).or_default();
+            by.extend(&mount.used_by);
         }
-        let share = |users: &BTreeSet<&ComponentId>| {
-            let held = users
-                .iter()
-                .filter(|user| stuck.contains_key(*user))
-                .count();
-            held as f64 / users.len() as f64
-        };
-        let used = users.into_iter().filter(|(_, by)| by.contains(service));
-        let (filesystem, users) = used
-            .max_by(|(_, a), (_, b)| share(a).total_cmp(&share(b)).then(b.len().cmp(&a.len())))?;
-        (share(&users) > SHARE).then_some(filesystem)
+        users
     }
+}
+
+/// Of the filesystems that a service uses, the one most of whose users are stuck; of several the one with the fewest users.
+fn likeliest<'a>(
+    service: &ComponentId,
+    users: &BTreeMap<&'a ComponentId, BTreeSet<&ComponentId>>,
+    stuck: &BTreeMap<&ComponentId, Span>,
+) -> Option<&'a ComponentId> {
+    let share = |users: &BTreeSet<&ComponentId>| {
+        let held = users.iter().filter(|user| stuck.contains_key(*user));
+        held.count() as f64 / users.len() as f64
+    };
+    let used = users.iter().filter(|(_, by)| by.contains(service));
+    let (filesystem, users) =
+        used.max_by(|(_, a), (_, b)| share(a).total_cmp(&share(b)).then(b.len().cmp(&a.len())))?;
+    (share(users) > SHARE).then_some(*filesystem)
 }
 
 /// `None` without users.
