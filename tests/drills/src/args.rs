@@ -25,9 +25,18 @@ pub struct Args {
     /// List the drills named, or all, and end
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    lab: WithLab,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// Of what brings up the lab with the product in it.
+#[derive(Debug, clap::Args)]
+pub struct WithLab {
     /// Leave the lab up at the end, to look around in it
     #[arg(long)]
-    keep: bool,
+    pub keep: bool,
     /// Folder with firstlook, firstlook-agent and firstlook-collector
     #[arg(
         long,
@@ -35,9 +44,7 @@ pub struct Args {
         value_name = "DIR",
         hide_env_values = true
     )]
-    bin_dir: Option<PathBuf>,
-    #[command(subcommand)]
-    other: Option<Other>,
+    pub bin_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,17 +60,8 @@ enum Other {
         /// For how many minutes, at most 240
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=240))]
         minutes: u64,
-        /// Leave the lab up at the end
-        #[arg(long)]
-        keep: bool,
-        /// Folder with firstlook, firstlook-agent and firstlook-collector
-        #[arg(
-            long,
-            env = "FIRSTLOOK_BIN_DIR",
-            value_name = "DIR",
-            hide_env_values = true
-        )]
-        bin_dir: Option<PathBuf>,
+        #[command(flatten)]
+        lab: WithLab,
     },
     /// Remove what a crashed or kept run left behind
     Clean,
@@ -92,15 +90,10 @@ pub enum Work {
     Drills {
         drills: Vec<&'static Drill>,
         json: bool,
-        keep: bool,
-        bin_dir: Option<PathBuf>,
+        lab: WithLab,
     },
     /// Do what harms nobody.
-    Quiet {
-        time: Duration,
-        keep: bool,
-        bin_dir: Option<PathBuf>,
-    },
+    Quiet { time: Duration, lab: WithLab },
     /// Prove the lab without the product.
     LabCheck { keep: bool },
     /// Remove leftovers.
@@ -122,14 +115,9 @@ impl Args {
     pub fn into_work(self) -> Result<Work, clap::Error> {
         match self.other {
             Some(Other::LabCheck { keep }) => Ok(Work::LabCheck { keep }),
-            Some(Other::Quiet {
-                minutes,
-                keep,
-                bin_dir,
-            }) => Ok(Work::Quiet {
+            Some(Other::Quiet { minutes, lab }) => Ok(Work::Quiet {
                 time: Duration::from_secs(minutes * 60),
-                keep,
-                bin_dir,
+                lab,
             }),
             Some(Other::Clean) => Ok(Work::Clean),
             Some(Other::Reap) => Ok(Work::Reap),
@@ -144,8 +132,7 @@ impl Args {
             None => Ok(Work::Drills {
                 drills: resolve(&self.names, self.core)?,
                 json: self.json,
-                keep: self.keep,
-                bin_dir: self.bin_dir,
+                lab: self.lab,
             }),
         }
     }

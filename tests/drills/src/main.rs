@@ -68,25 +68,20 @@ fn run(work: Work) -> anyhow::Result<bool> {
             let gone = keep || check::nothing_is_left()?;
             Ok(all_hold? && gone)
         }
-        Work::Quiet {
-            time,
-            keep,
-            bin_dir,
-        } => {
-            let mut lab = Lab::up(&with_product(bin_dir)?)?;
+        Work::Quiet { time, lab: options } => {
+            let mut lab = Lab::up(&with_product(options.bin_dir)?)?;
             let quiet = quiet::run(&lab, time);
-            finish(&mut lab, keep)?;
+            finish(&mut lab, options.keep)?;
             quiet
         }
         Work::Drills {
             drills,
             json,
-            keep,
-            bin_dir,
+            lab: options,
         } => {
-            let mut lab = Lab::up(&with_product(bin_dir)?)?;
+            let mut lab = Lab::up(&with_product(options.bin_dir)?)?;
             let outcomes = drill::run_all(&lab, &drills);
-            finish(&mut lab, keep)?;
+            finish(&mut lab, options.keep)?;
             let report = report::Report::new(outcomes?);
             report.print(json)?;
             Ok(report.failed == 0)
