@@ -2,7 +2,8 @@
 //! services, images of containers, settings of the kernel, mounts.
 //!
 //! Files are looked at every two seconds by their stamps, and read only when those moved; so are the directories that they
-//! lie in, which are listed anew every ten seconds and when theirs moved. Settings, mounts and containers are looked at every ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
+//! lie in, which are listed anew every ten seconds and when theirs moved. Settings, mounts and containers are looked at
+//! every ten. What was known is kept in checkpoints, so that a change made while the agent was down is noticed when it
 //! starts. A change is offered before the state that knows it is delivered: after a crash between the two it comes
 //! again, under the same id.
 
