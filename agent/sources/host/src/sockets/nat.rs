@@ -20,6 +20,9 @@ const LIMIT_BYTES: usize = 4 * 1024 * 1024;
 const TRANSLATED_LIMIT: usize = 20_000;
 /// Doors that are remembered.
 const DOORS_LIMIT: usize = 1_000;
+/// Where nothing is translated, so long until the table is read again: to walk it costs, even empty, as much as a tenth of
+/// a dump of connections.
+const NOTHING_PAUSE: Duration = Duration::from_secs(10);
 /// A door through which nobody came for so long is forgotten.
 const DOOR_MEMORY: Duration = Duration::from_secs(600);
 
@@ -46,6 +49,8 @@ pub(crate) struct Nat {
     answers: HashMap<(End, End), (End, End)>,
     /// Ends that were called, who answers there, and when that was seen last.
     doors: HashMap<End, (End, Duration)>,
+    /// When the table is to be read again.
+    due: Duration,
     cut: bool,
     error: Option<String>,
 }
@@ -58,13 +63,29 @@ impl Nat {
             calls: HashMap::new(),
             answers: HashMap::new(),
             doors: HashMap::new(),
+            due: Duration::ZERO,
             cut: false,
             error: None,
         }
     }
 
-    /// Reads the table anew. Where the kernel tracks nothing there is none, and nothing is translated.
+    /// Reads the table anew; where nothing was translated, every ten seconds. Where the kernel tracks nothing there is no
+    /// table, and nothing is translated.
     pub(crate) fn read(&mut self, now: Duration) {
+        if now >= self.due {
+            self.read_table(now);
+            let pause = if self.calls.is_empty() {
+                NOTHING_PAUSE
+            } else {
+                Duration::ZERO
+            };
+            self.due = now + pause;
+        }
+        self.doors
+            .retain(|_, (_, seen)| now.saturating_sub(*seen) < DOOR_MEMORY);
+    }
+
+    fn read_table(&mut self, now: Duration) {
         (self.cut, self.error) = (false, None);
         self.calls.clear();
         self.answers.clear();
@@ -74,8 +95,6 @@ impl Nat {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.error = Some(error.to_string()),
         }
-        self.doors
-            .retain(|_, (_, seen)| now.saturating_sub(*seen) < DOOR_MEMORY);
     }
 
     fn take(&mut self, table: &[u8], now: Duration) {
@@ -261,6 +280,23 @@ mod tests {
         let mut unreadable = Nat::new("/proc/self".into());
         unreadable.read(Duration::ZERO);
         assert!(unreadable.blind().any(|why| why.contains("cannot be seen")));
+    }
+
+    #[test]
+    fn a_table_without_translations_is_read_every_ten_seconds_and_one_with_them_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("nf_conntrack");
+        std::fs::write(&table, "").unwrap();
+        let mut nat = Nat::new(table.clone());
+        nat.read(Duration::ZERO);
+        std::fs::write(&table, TABLE).unwrap();
+        nat.read(Duration::from_secs(9));
+        assert!(nat.calls.is_empty());
+        nat.read(Duration::from_secs(10));
+        assert!(!nat.calls.is_empty());
+        std::fs::write(&table, "").unwrap();
+        nat.read(Duration::from_secs(11));
+        assert!(nat.calls.is_empty(), "what has ended is forgotten at once");
     }
 
     proptest! {
