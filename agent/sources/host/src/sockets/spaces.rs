@@ -28,8 +28,8 @@ use crate::processes::Processes;
 const LIMIT: usize = 128;
 /// Addresses of a namespace that are told.
 const ADDRESSES_LIMIT: usize = 8;
-/// Processes that are asked again in each look whether they have moved; new ones are asked at once.
-const ASKED_AGAIN: usize = 64;
+/// Processes that are asked again in each look whether they have moved, which few ever do; new ones are asked at once.
+const ASKED_AGAIN: usize = 16;
 
 /// A namespace, by the inode that the kernel gives it, and a process inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
