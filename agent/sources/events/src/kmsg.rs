@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use firstlook_model::{Checkpoint, LogSource, Loss, Observation, RawLine, Timestamp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Source;
 use crate::clock;
@@ -26,6 +27,11 @@ use record::Record;
 const NAME: &str = "kmsg";
 const READER: &str = "kmsg";
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a step waits for a record at most.
+const WAIT: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 /// How much of the past a first start reads.
 const FIRST_START: Duration = Duration::from_secs(300);
 /// Longest record: the kernel's own limit (CONSOLE_EXT_LOG_MAX); a shorter buffer fails to read it.
@@ -45,9 +51,10 @@ pub(crate) async fn run(source: Source) {
         stop: source.stop.clone(),
     };
     let mut reader = None;
-    drive(NAME, PAUSE, outlet, move |now| {
+    drive(NAME, PAUSE, outlet, move |_| {
         let reader = reader.get_or_insert_with(|| Reader::new(source.clone(), path.clone()));
-        reader.step(now, clock::monotonic())
+        reader.wait();
+        reader.step(clock::now(), clock::monotonic())
     })
     .await;
 }
@@ -85,6 +92,14 @@ impl Reader {
             boot,
             owners,
             last,
+        }
+    }
+
+    /// Waits for a record, so that nothing is done while the kernel is silent.
+    fn wait(&self) {
+        if let Some(file) = &self.file {
+            // Interrupted or refused, the read that follows tells as much.
+            let _ = poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&WAIT));
         }
     }
 
