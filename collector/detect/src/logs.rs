@@ -36,6 +36,11 @@ const TELLING: Limits = Limits {
     least: 2,
     seconds: 1,
 };
+/// And of what is said once and then no more.
+const LAST_WORDS: Limits = Limits {
+    least: 1,
+    seconds: 1,
+};
 const COMPLAINTS: Limits = Limits {
     least: 3,
     seconds: 2,
@@ -187,6 +192,7 @@ impl Log {
         let (limits, learning) = match phrase {
             // Never usual, not even where it was there first.
             Phrase::NoSpace => (NO_SPACE, false),
+            Phrase::ShuttingDown => (LAST_WORDS, false),
             Phrase::Refused | Phrase::Timeout | Phrase::AuthFailed | Phrase::Quota => {
                 (COMPLAINTS, learning)
             }

@@ -31,10 +31,12 @@ pub(super) enum Phrase {
     ReplicaLags,
     Quota,
     BadConfig,
+    LongPause,
+    ShuttingDown,
 }
 
 impl Phrase {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::NoSpace,
         Self::Refused,
         Self::Timeout,
@@ -53,6 +55,8 @@ impl Phrase {
         Self::ReplicaLags,
         Self::Quota,
         Self::BadConfig,
+        Self::LongPause,
+        Self::ShuttingDown,
     ];
 
     /// The kind of symptom that many such lines are.
@@ -76,6 +80,8 @@ impl Phrase {
             Self::ReplicaLags => kinds::LOG_REPLICA_LAGS,
             Self::Quota => kinds::LOG_QUOTA,
             Self::BadConfig => kinds::LOG_BAD_CONFIG,
+            Self::LongPause => kinds::LOG_LONG_PAUSE,
+            Self::ShuttingDown => kinds::LOG_SHUTTING_DOWN,
         }
     }
 
@@ -100,6 +106,8 @@ impl Phrase {
             Self::ReplicaLags => "lines that say that replication falls behind",
             Self::Quota => "lines that say that a quota is used up or a licence over",
             Self::BadConfig => "lines that say that the configuration cannot be used",
+            Self::LongPause => "lines that say that all work stood still",
+            Self::ShuttingDown => "lines that say that the host is shut down",
         }
     }
 
@@ -114,6 +122,7 @@ impl Phrase {
             Self::CertificateExpired | Self::TooManyClients | Self::LockWait => Severity::Info,
             Self::PoolExhausted | Self::WorkersExhausted | Self::BadConfig => Severity::Info,
             Self::ReplicaBroken | Self::ReplicaLags => Severity::Info,
+            Self::LongPause | Self::ShuttingDown => Severity::Info,
             // "Connection timed out" at information level is how servers speak of vanished visitors, and strangers who
             // try names and passwords are every server's daily bread.
             Self::Timeout | Self::NameMissing | Self::AuthFailed | Self::Quota => Severity::Warning,
@@ -145,7 +154,7 @@ impl Said {
 }
 
 /// Case is ignored. Words that programs and runtimes write, not what people may write of them: no word alone.
-const CATALOGUE: [(&str, Phrase); 104] = [
+const CATALOGUE: [(&str, Phrase); 123] = [
     ("no space left on device", Phrase::NoSpace),
     ("enospc", Phrase::NoSpace),
     ("disk is full", Phrase::NoSpace),
@@ -277,6 +286,33 @@ const CATALOGUE: [(&str, Phrase); 104] = [
     ("configuration file test failed", Phrase::BadConfig),
     ("fatal errors found in configuration", Phrase::BadConfig),
     ("errors in configuration", Phrase::BadConfig),
+    // Hadoop and what is made of it.
+    ("detected pause in jvm or host machine", Phrase::LongPause),
+    ("pause full (", Phrase::LongPause),
+    ("gc overhead limit exceeded", Phrase::LongPause),
+    // Elasticsearch: "overhead, spent [1.2s] collecting in the last [1.5s]".
+    ("overhead, spent [", Phrase::LongPause),
+    // HikariCP, of its own housekeeper that did not run.
+    (
+        "thread starvation or clock leap detected",
+        Phrase::LongPause,
+    ),
+    // Vert.x: "has been blocked for 2345 ms, time limit is 2000 ms".
+    (" ms, time limit is ", Phrase::LongPause),
+    ("event loop blocked for", Phrase::LongPause),
+    ("event loop is blocked", Phrase::LongPause),
+    // systemd, as it begins and as it ends.
+    ("stopped target multi-user.target", Phrase::ShuttingDown),
+    ("stopped target multi-user system", Phrase::ShuttingDown),
+    ("stopped target graphical.target", Phrase::ShuttingDown),
+    ("reached target poweroff.target", Phrase::ShuttingDown),
+    ("reached target reboot.target", Phrase::ShuttingDown),
+    ("reached target halt.target", Phrase::ShuttingDown),
+    ("reached target shutdown.target", Phrase::ShuttingDown),
+    ("system is powering down", Phrase::ShuttingDown),
+    ("system is rebooting", Phrase::ShuttingDown),
+    ("the system will power off now", Phrase::ShuttingDown),
+    ("the system will reboot now", Phrase::ShuttingDown),
 ];
 
 /// The catalogue, ready to search a line once for all of it. One for all hosts: it takes some hundred kilobytes.
@@ -343,144 +379,4 @@ fn names_exception(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phrases_are_found_in_any_case() {
-        let say = find;
-        for (text, phrase) in [
-            (
-                "ERROR: could not extend file: No space left on device",
-                Phrase::NoSpace,
-            ),
-            (
-                "connect() failed (111: Connection refused) while connecting",
-                Phrase::Refused,
-            ),
-            (
-                "psycopg2.OperationalError: timeout expired",
-                Phrase::Timeout,
-            ),
-            (
-                "accept4() failed (24: Too many open files)",
-                Phrase::TooManyFiles,
-            ),
-            ("RuntimeError: can't start new thread", Phrase::CannotFork),
-            (
-                "connect() to 10.0.0.3:5432 failed (99: Cannot assign requested address)",
-                Phrase::NoPorts,
-            ),
-            (
-                "getaddrinfo: Temporary failure in name resolution",
-                Phrase::Unresolved,
-            ),
-            (
-                "dial tcp: lookup db.internal on 10.0.0.4:53: no such host",
-                Phrase::NameMissing,
-            ),
-            (
-                "SSL routines: certificate verify failed: certificate has expired",
-                Phrase::CertificateExpired,
-            ),
-            (
-                "FATAL:  password authentication failed for user \"shop\"",
-                Phrase::AuthFailed,
-            ),
-            (
-                "FATAL:  sorry, too many clients already",
-                Phrase::TooManyClients,
-            ),
-            (
-                "sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached",
-                Phrase::PoolExhausted,
-            ),
-            (
-                "server reached pm.max_children setting (5), consider raising it",
-                Phrase::WorkersExhausted,
-            ),
-            (
-                "LOG:  process 71 still waiting for ShareLock on transaction 9 after 1000.1 ms",
-                Phrase::LockWait,
-            ),
-            (
-                "FATAL:  could not receive data from WAL stream: server closed",
-                Phrase::ReplicaBroken,
-            ),
-            ("warning: replication lag is 93 s", Phrase::ReplicaLags),
-            ("429 Too Many Requests", Phrase::Quota),
-            (
-                "nginx: [emerg] unknown directive \"servr\" in /etc/nginx/nginx.conf:3",
-                Phrase::BadConfig,
-            ),
-        ] {
-            assert!(say(text).says(phrase), "{text}");
-            assert!(say(text).each().any(|said| said == phrase), "{text}");
-        }
-        assert_eq!(
-            say("timeout=30 space=4096 pool=ok certificate=2"),
-            Said::default()
-        );
-        assert_eq!(
-            say("certificates reloaded, 3 clients connected"),
-            Said::default()
-        );
-    }
-
-    #[test]
-    fn the_name_of_an_error_number_stands_alone() {
-        for text in [
-            "errno.EMFILE",
-            "accept: (EMFILE)",
-            "UV_EMFILE: limit",
-            "emfile",
-        ] {
-            assert!(find(text).says(Phrase::TooManyFiles), "{text}");
-        }
-        for text in [
-            "os.OpenFile /etc/shop.toml: permission denied",
-            "itemfile written",
-            "SystemFileNotFound",
-            // A client library that lets go of a connection too many: nobody waits.
-            "WARNING urllib3.connectionpool: Connection pool is full, discarding connection: db1",
-        ] {
-            assert_eq!(find(text), Said::default(), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_phrase_has_words_and_a_kind_of_its_own() {
-        let mut kinds: Vec<_> = Phrase::ALL.map(Phrase::kind).into();
-        kinds.sort_unstable();
-        kinds.dedup();
-        assert_eq!(kinds.len(), Phrase::ALL.len());
-        for (place, phrase) in Phrase::ALL.into_iter().enumerate() {
-            assert_eq!(phrase as usize, place);
-            assert!(
-                CATALOGUE.iter().any(|(_, known)| *known == phrase),
-                "{phrase:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn exceptions_are_grave_and_prose_is_not() {
-        for text in [
-            "Traceback (most recent call last):",
-            "KeyError: 'user'",
-            "django.db.utils.OperationalError: connection",
-            "java.lang.NullPointerException",
-            "thread 'main' panicked at src/main.rs:1:1:",
-        ] {
-            assert!(grave(text), "{text}");
-        }
-        for text in [
-            "Error handling was improved",
-            "no error",
-            "errors: 0",
-            "Exception list loaded",
-        ] {
-            assert!(!grave(text), "{text}");
-        }
-    }
-}
+mod tests;

@@ -116,6 +116,8 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         LOG_REPLICA_LAGS,
         LOG_QUOTA,
         LOG_BAD_CONFIG,
+        LOG_LONG_PAUSE,
+        LOG_SHUTTING_DOWN,
         AGENT_SILENT,
         PEERS_REACH,
         PEERS_CUT,

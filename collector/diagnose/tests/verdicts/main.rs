@@ -7,4 +7,5 @@ mod judgement;
 mod kinds;
 mod laws;
 mod probes;
+mod staged;
 mod world;
