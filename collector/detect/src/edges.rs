@@ -81,6 +81,7 @@ impl Edges {
                 let waiting = taken.backlogs.entry(seen.local.clone()).or_default();
                 waiting.unread_bytes += seen.stats.receive_queue_bytes as f64;
                 waiting.close_wait += f64::from(seen.stats.close_wait);
+                waiting.sent_bytes += seen.stats.bytes_received as f64;
             }
             self.interval = Duration::from_millis(u64::from(seen.interval_ms));
             self.batch = self.batch.max(Some(seen.time));

@@ -311,14 +311,14 @@ impl Host {
             .take(seen.iter().copied(), config.edge_limit, warm);
         refusals.over_budget += taken.over_budget;
         refusals.late += taken.late;
-        let Some((at, _)) = self.edges.batch() else {
+        let Some((at, interval)) = self.edges.batch() else {
             return;
         };
         let peers = self.peer_loss(at);
         self.network.take_peers(at, peers, warm(at));
         for (service, waiting) in taken.backlogs {
             if let Some(known) = self.services.get_mut(&service) {
-                known.take_backlog(at, waiting, warm(at));
+                known.take_backlog(at, waiting, interval, warm(at));
             }
         }
         self.touch(at);

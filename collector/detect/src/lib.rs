@@ -23,6 +23,7 @@ mod clock;
 mod config;
 mod context;
 mod cpu;
+mod demand;
 mod detector;
 mod disk;
 mod draft;

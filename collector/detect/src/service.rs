@@ -7,6 +7,7 @@ use firstlook_model::{ComponentId, Timestamp, signal::names};
 
 use crate::baseline::Baseline;
 use crate::context::Context;
+use crate::demand::Demand;
 use crate::draft::{Finding, Health, Source};
 use crate::lifetime::Lifetime;
 use crate::limits::ServiceLimits;
@@ -57,6 +58,8 @@ const USUAL: f64 = 8.0;
 pub(crate) struct Backlog {
     pub unread_bytes: f64,
     pub close_wait: f64,
+    /// What callers sent since the dump before.
+    pub sent_bytes: f64,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ pub(crate) struct Service {
     usual_unread: Baseline,
     usual_close_wait: Baseline,
     waiting: Backlog,
+    demand: Demand,
     pub limits: ServiceLimits,
     /// When some process of it has been in a sleep that no signal ends, sample by sample.
     blocked: Option<Span>,
@@ -98,6 +102,7 @@ impl Default for Service {
             usual_unread: Baseline::NEW,
             usual_close_wait: Baseline::NEW,
             waiting: Backlog::default(),
+            demand: Demand::default(),
             limits: ServiceLimits::default(),
             blocked: None,
             unblocked: None,
@@ -154,9 +159,16 @@ impl Service {
         kills.is_some_and(|(kills, _)| kills > 0.0)
     }
 
-    /// Takes what one dump of sockets shows of its callers' connections.
-    pub fn take_backlog(&mut self, at: Timestamp, waiting: Backlog, warm: bool) {
+    /// Takes what one dump of sockets shows of its callers' connections, `interval` after the one before.
+    pub fn take_backlog(
+        &mut self,
+        at: Timestamp,
+        waiting: Backlog,
+        interval: Duration,
+        warm: bool,
+    ) {
         self.waiting = waiting;
+        self.demand.take(at, waiting.sent_bytes, interval, warm);
         let unread = waiting.unread_bytes > 4.0 * self.usual_unread.location() + 1.0;
         let left = waiting.close_wait >= 2.0 * self.usual_close_wait.location() + 2.0;
         let bad = self.is_idle() && (unread || left);
@@ -195,6 +207,7 @@ impl Service {
     pub fn findings(&self, id: &ComponentId, now: Timestamp, context: &Context) -> Vec<Finding> {
         let called = context.callers(id).any();
         let mut found = self.limits.findings(id, now, context);
+        found.extend(self.demand.finding(id, now));
         if let Some(run) = self.accept.live(now, ACCEPT) {
             let (queue, backlog) = self.queue.unwrap_or((run.latest, run.latest));
             let text =
@@ -296,6 +309,7 @@ impl Service {
         self.oom_kills.reset();
         self.used.clear();
         self.limits.stepped();
+        self.demand.stepped();
         (self.blocked, self.unblocked) = (None, None);
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);

@@ -139,6 +139,8 @@ pub mod kinds {
     pub const LISTEN_OVERFLOW: &str = "sockets.listen-overflow";
     /// (service) received bytes are not read, peers' hang-ups not answered.
     pub const NOT_READING: &str = "sockets.not-reading";
+    /// (service) its callers ask several times as much of it as they usually do.
+    pub const LOAD_SURGED: &str = "load.surged";
     /// (service) its processes are stopped by a signal.
     pub const STOPPED: &str = "process.stopped";
     /// (interface, host) segments are lost to all peers.

@@ -268,3 +268,37 @@ fn every_callee_is_a_service_or_an_endpoint_or_a_host() {
         .collect();
     assert_eq!(kinds, [ComponentKind::Service; 3]);
 }
+
+#[test]
+fn callers_that_ask_for_several_times_as_much_are_a_sign_and_no_incident() {
+    let mut world = settled();
+    assert!(world.symptom(APP_SERVICE, kinds::LOAD_SURGED).is_none());
+    for edge in &mut world.edges[..2] {
+        edge.bytes *= 6.0;
+        edge.segments *= 6.0;
+    }
+    world.until(APP_SERVICE, kinds::LOAD_SURGED, 16);
+    let surged = world.symptom(APP_SERVICE, kinds::LOAD_SURGED).unwrap();
+    assert!(!surged.gate && surged.text.contains("times as much"));
+    world.until(DB_SERVICE, kinds::LOAD_SURGED, 8);
+    // Nobody asks more of the resolver beside it.
+    assert_eq!(world.blamed(), [APP_SERVICE, DB_SERVICE]);
+    assert!(world.situation().symptoms.iter().all(|s| !s.gate));
+    for edge in &mut world.edges[..2] {
+        edge.bytes /= 6.0;
+        edge.segments /= 6.0;
+    }
+    world.run(40);
+    assert_eq!(world.shown(), Vec::<String>::new());
+}
+
+#[test]
+fn who_takes_over_from_one_of_two_has_no_surge() {
+    let mut world = settled();
+    world.edges[0].bytes *= 2.0;
+    world.edges[1].bytes *= 2.0;
+    for _ in 0..60 {
+        world.tick();
+        assert_eq!(world.shown(), Vec::<String>::new());
+    }
+}

@@ -46,6 +46,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "latency-added",
     "link-down",
     "listen-overflow",
+    "load-surge",
     "memory-exhausted",
     "nic-errors",
     "oom-kill",

@@ -85,6 +85,7 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         ACCEPT_QUEUE_FULL,
         LISTEN_OVERFLOW,
         NOT_READING,
+        LOAD_SURGED,
         STOPPED,
         HOST_RETRANSMITS,
         INTERFACE_ERRORS,

@@ -32,6 +32,57 @@ fn what_says_itself_what_it_is_is_named_so_and_not_ruled_out() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// All that the customers call is asked for more, and both applications run out of connections to the database.
+fn surge() -> World {
+    let mut world = lab(&[]);
+    for service in [HAPROXY, APP1, APP2, DB] {
+        world.sick(service, "load.surged", 30.0);
+    }
+    for app in [APP1, APP2] {
+        world
+            .sick(app, "log.pool-exhausted", 22.0)
+            .sick(app, "log.errors", 22.0);
+    }
+    world
+}
+
+#[test]
+fn more_calls_after_the_trouble_are_no_cause_of_it() {
+    let mut world = called(
+        &[
+            (DB, "sockets.accept-queue-full", 40.0),
+            (DB, "sockets.not-reading", 40.0),
+        ],
+        "edge.stalled",
+    );
+    // Who gets no answer asks again.
+    world.sick(DB, "load.surged", 12.0);
+    let verdict = world.verdict();
+    assert_eq!(
+        verdict.suspects[0].fault,
+        "service-hung",
+        "{}",
+        brief(&verdict)
+    );
+    // Nor is a surge that harms nobody worth a word beside a fault elsewhere.
+    let mut world = called(
+        &[
+            (DB, "unit.failed", 20.0),
+            (DB, "sockets.listener-gone", 20.0),
+        ],
+        "edge.lost",
+    );
+    world.sick(HAPROXY, "load.surged", 300.0);
+    let verdict = world.verdict();
+    assert_eq!(
+        verdict.suspects[0].fault,
+        "service-down",
+        "{}",
+        brief(&verdict)
+    );
+    assert_eq!(verdict.suspects[0].component, id(DB));
+}
+
 #[test]
 fn the_same_from_outside_with_another_sign_is_another_fault() {
     // (component, fault kind, world): beside each stands what it would be mistaken for.
@@ -111,6 +162,8 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
             world.sick(APP1, "log.pool-exhausted", 16.0);
             world
         }),
+        // Nor because there are too few: more is asked for, by the service where it comes in.
+        (HAPROXY, "load-surge", surge()),
         // Not latency-added: the host itself is slow.
         (
             "host:db1",

@@ -268,7 +268,7 @@ pub fn family(kind: &str) -> &'static str {
         "memory" => families::MEMORY,
         "disk" => families::DISK,
         "unit" | "process" => families::UNIT,
-        "sockets" => families::SOCKETS,
+        "sockets" | "load" => families::SOCKETS,
         "network" => families::NETWORK,
         "edge" => families::EDGE,
         "log" => families::LOG,
