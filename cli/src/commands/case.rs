@@ -18,6 +18,7 @@ use firstlook_model::{
     Change, ComponentId, ComponentKind, Incident, IncidentId, LogEntry, TimeRange, Timestamp,
 };
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::folder::Folder;
 use self::lines::Lines;
@@ -56,7 +57,36 @@ pub async fn run(context: Context, command: Case) -> Result<Answer, Failure> {
             out,
             before,
             truth,
-        } => export(context, &incident, out, before, truth).await,
+        } => {
+            let exported = export(context, &incident, out, before, truth);
+            until_stopped(exported, stopped()).await
+        }
+    }
+}
+
+/// Does what is to be done unless it is stopped: then what it holds is let go, and no half of a case stays behind.
+async fn until_stopped(
+    exported: impl Future<Output = Result<Answer, Failure>>,
+    stopped: impl Future<Output = ()>,
+) -> Result<Answer, Failure> {
+    tokio::select! {
+        done = exported => done,
+        () = stopped => Err(Failure::failed("stopped: nothing was written")),
+    }
+}
+
+/// Waits for Ctrl-C or a request to end. Who cannot be told of them is ended by them, as ever.
+async fn stopped() {
+    let told = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    );
+    let (Ok(mut interrupt), Ok(mut terminate)) = told else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

@@ -169,3 +169,31 @@ fn a_person_is_told_what_replay_will_lack() {
         notes[0]
     );
 }
+
+#[tokio::test]
+async fn who_is_stopped_leaves_no_half_of_a_case() {
+    let home = tempfile::tempdir().unwrap();
+    let place = home.path().join("case");
+    let never_done = async {
+        let folder = Folder::prepare(&place)?;
+        folder.write("case.json", "{}")?;
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+        std::future::pending().await
+    };
+    let told = async {
+        tokio::task::yield_now().await;
+    };
+    let failure = until_stopped(never_done, told).await.err().unwrap();
+    assert_eq!(failure.exit, Exit::Failed);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_request_to_end_is_heard() {
+    // Polled first, it listens before it is told.
+    let told = async {
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
+    };
+    let ((), sent) = tokio::join!(biased; stopped(), told);
+    sent.unwrap();
+}

@@ -1,6 +1,6 @@
 //! What the host sources cost: samples this host and prints the CPU time of each part, as JSON.
 //!
-//! `cost [SAMPLES] [MILLISECONDS BETWEEN]`, 60 and 1000 by default.
+//! `sampling_cost [SAMPLES] [MILLISECONDS BETWEEN]`, 60 and 1000 by default.
 #![allow(clippy::print_stdout, reason = "an example's output")]
 
 use std::time::{Duration, Instant};
