@@ -29,6 +29,7 @@ mod disk;
 mod draft;
 mod edges;
 mod graph;
+mod growth;
 mod heartbeat;
 mod host;
 mod io;

@@ -83,6 +83,11 @@ impl Memory {
             .take(at, Reading::of(bad, clear), share, 0.0, RULE);
     }
 
+    /// Bytes that are available; `None`: not known.
+    pub fn available(&self) -> Option<f64> {
+        self.last.map(|_| self.available)
+    }
+
     fn some(&self) -> f64 {
         self.stalled.ratio().unwrap_or(0.0)
     }

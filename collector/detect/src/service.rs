@@ -9,6 +9,7 @@ use crate::baseline::Baseline;
 use crate::context::Context;
 use crate::demand::Demand;
 use crate::draft::{Finding, Health, Source};
+use crate::growth::{Growth, Left};
 use crate::lifetime::Lifetime;
 use crate::limits::ServiceLimits;
 use crate::plan::Row;
@@ -16,7 +17,7 @@ use crate::watch::{Reading, Rule, Run, Span, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 8] = [
+pub(crate) const SIGNALS: [&str; 9] = [
     names::SERVICE_CPU,
     names::SERVICE_MEMORY,
     names::SERVICE_PROCESSES,
@@ -25,6 +26,7 @@ pub(crate) const SIGNALS: [&str; 8] = [
     names::SERVICE_ACCEPT_QUEUE,
     names::SERVICE_ACCEPT_BACKLOG,
     names::SERVICE_BLOCKED,
+    names::SERVICE_MEMORY_LIMIT,
 ];
 const CPU: usize = 0;
 const MEMORY: usize = 1;
@@ -34,6 +36,7 @@ const OOM_KILLS: usize = 4;
 const QUEUE: usize = 5;
 const BACKLOG: usize = 6;
 const BLOCKED: usize = 7;
+const MEMORY_LIMIT: usize = 8;
 
 const ACCEPT: Rule = Rule::new(2, 2, 15);
 const ACCEPT_GATES_AFTER: Duration = Duration::from_secs(4);
@@ -70,6 +73,8 @@ pub(crate) struct Service {
     usual_cpu: Baseline,
     usual_memory: Baseline,
     memory: f64,
+    memory_limit: Option<f64>,
+    growth: Growth,
     queue: Option<(f64, f64)>,
     accept: Watch,
     stop: Watch,
@@ -95,6 +100,8 @@ impl Default for Service {
             usual_cpu: Baseline::NEW,
             usual_memory: Baseline::NEW,
             memory: 0.0,
+            memory_limit: None,
+            growth: Growth::default(),
             queue: None,
             accept: Watch::default(),
             stop: Watch::default(),
@@ -125,6 +132,8 @@ impl Service {
         if let Some(memory) = row.get(MEMORY) {
             self.memory = memory;
             self.usual_memory.feed(memory, MEMORY_FLOOR);
+            self.growth.take(at, memory);
+            self.memory_limit = row.get(MEMORY_LIMIT);
         }
         if let (Some(stopped), Some(processes)) = (row.get(STOPPED), row.get(PROCESSES)) {
             let bad = stopped >= 1.0 && stopped >= processes;
@@ -190,6 +199,26 @@ impl Service {
             now.since(span.first) >= STUCK_AFTER && now.since(span.last) <= STUCK_FRESH
         };
         self.blocked.filter(lasts)
+    }
+
+    /// Memory that only grows; `available`: bytes that its host has to give.
+    pub fn growing(
+        &self,
+        id: &ComponentId,
+        now: Timestamp,
+        available: Option<f64>,
+    ) -> Option<Finding> {
+        let of_limit = self.memory_limit.map(|limit| Left {
+            bytes: (limit - self.memory).max(0.0),
+            of: "of its limit",
+        });
+        let of_host = available.map(|bytes| Left {
+            bytes,
+            of: "on its host",
+        });
+        let both = of_limit.into_iter().chain(of_host);
+        let left = both.min_by(|a, b| a.bytes.total_cmp(&b.bytes));
+        self.growth.finding(id, now, left)
     }
 
     /// In cores, over the last ten seconds.
@@ -278,7 +307,8 @@ impl Service {
         }
         let usual = self.usual_memory.location();
         let power = USUAL * self.usual_memory.scale(MEMORY_FLOOR);
-        if self.usual_memory.is_warm() && (self.memory - usual).abs() < power {
+        let well = self.usual_memory.is_warm() && (self.memory - usual).abs() < power;
+        if well && !self.growth.grows() {
             let text = format!(
                 "uses {}, usual {}; would have shown a shift of {}",
                 words::bytes(self.memory),
@@ -310,6 +340,7 @@ impl Service {
         self.used.clear();
         self.limits.stepped();
         self.demand.stepped();
+        self.growth.stepped();
         (self.blocked, self.unblocked) = (None, None);
         let watches = [&mut self.accept, &mut self.stop, &mut self.read];
         watches.into_iter().for_each(Watch::reset);

@@ -101,6 +101,8 @@ pub mod kinds {
     pub const CPU_TOO_HOT: &str = "cpu.too-hot";
     /// (host) memory nearly gone, stalls.
     pub const MEMORY_PRESSURE: &str = "memory.pressure";
+    /// (service) its memory only grows, and will be gone within a day.
+    pub const MEMORY_GROWING: &str = "memory.growing";
     /// (service, host) the kernel killed for want of memory.
     pub const OOM_KILLED: &str = "memory.oom-killed";
     /// (host) IO pressure high.

@@ -59,6 +59,7 @@ impl Host {
         }
         for (id, service) in &self.services {
             found.extend(service.findings(id, now, context));
+            found.extend(service.growing(id, now, self.memory.available()));
         }
         for unit in self.units.values() {
             found.extend(unit.findings(&self.clock, now, context));

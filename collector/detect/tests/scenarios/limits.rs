@@ -311,3 +311,20 @@ fn a_clock_that_disagrees_with_the_collectors_is_told_and_one_that_agrees_attest
     assert!(world.attestation("host:db1", families::CLOCK).is_none());
     assert!(world.symptom("host:app1", kinds::CLOCK_SKEW).is_none());
 }
+
+#[test]
+fn a_leak_is_a_risk_that_opens_no_incident() {
+    let mut world = settled();
+    for _ in 0..4_500 {
+        world.service(APP, "app.service").memory += 200_000.0;
+        world.tick();
+    }
+    let leak = world.symptom(APP_SERVICE, kinds::MEMORY_GROWING).unwrap();
+    assert!(!leak.gate && leak.text.contains("on its host"), "{leak:?}");
+    assert_eq!(world.blamed(), [APP_SERVICE]);
+    assert!(world.attestation(APP_SERVICE, families::MEMORY).is_none());
+    // It is restarted.
+    world.service(APP, "app.service").memory = 100e6;
+    world.run(320);
+    assert_eq!(world.shown(), Vec::<String>::new());
+}

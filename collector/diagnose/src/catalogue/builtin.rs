@@ -48,6 +48,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "listen-overflow",
     "load-surge",
     "memory-exhausted",
+    "memory-leak",
     "nic-errors",
     "oom-kill",
     "outside-cause",

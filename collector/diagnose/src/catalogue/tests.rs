@@ -66,6 +66,7 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         CPU_STOLEN,
         CPU_TOO_HOT,
         MEMORY_PRESSURE,
+        MEMORY_GROWING,
         OOM_KILLED,
         IO_PRESSURE,
         DISK_SLOW,

@@ -156,6 +156,16 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
                 (APP1, "unit.failed", 20.0),
             ]),
         ),
+        // And what grew until then was the way to it.
+        (
+            APP1,
+            "oom-kill",
+            lab(&[
+                (APP1, "memory.growing", 3_600.0),
+                (APP1, "memory.oom-killed", 20.0),
+                (APP1, "unit.failed", 20.0),
+            ]),
+        ),
         // Not pool-exhausted: its connections are taken because the database does not answer.
         (DB, "database-lock", {
             let mut world = called(&[(DB, "log.lock-wait", 22.0)], "edge.stalled");
@@ -223,6 +233,8 @@ fn a_risk_is_no_suspect_beside_a_fault() {
         (DB, "unit.failed", 20.0),
         (DB, "sockets.listener-gone", 20.0),
     ]);
+    world.sick(APP2, "memory.growing", 3_600.0);
+    world.0.symptoms.last_mut().expect("a symptom").severity = 0.3;
     world.sick(HAPROXY, "probe.certificate-expiring", 500.0);
     world.0.symptoms.last_mut().expect("a symptom").severity = 0.2;
     for app in [APP1, APP2] {
