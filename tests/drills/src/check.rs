@@ -154,6 +154,24 @@ fn of_services(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
         ],
     )?;
     sheet.fault(
+        Fault::FirewallDrop,
+        &[
+            ("app1 gets no answer from the database", |lab| {
+                eventually(|| Ok(!fault::reaches(lab, "app1", "db1", 5432)?))
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )?;
+    sheet.fault(
+        Fault::LoadSurge,
+        &[
+            ("app1 says that its pool is exhausted", |lab| {
+                logged(lab, "app1", "journalctl -u shop", "pool exhausted")
+            }),
+            ("customers meet failures", failures_rise),
+        ],
+    )?;
+    sheet.fault(
         Fault::FilesystemFrozen,
         &[
             ("the database waits in a sleep that no signal ends", |lab| {

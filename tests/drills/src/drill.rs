@@ -43,7 +43,7 @@ pub struct Drill {
 }
 
 /// Every drill.
-pub const CATALOGUE: [Drill; 13] = [
+pub const CATALOGUE: [Drill; 15] = [
     Drill {
         name: "disk-full",
         about: "the database's filesystem on db1 has no free block",
@@ -159,6 +159,30 @@ pub const CATALOGUE: [Drill; 13] = [
         truth: Truth {
             components: &["service:db1/postgresql@15-main.service"],
             fault: "firewall-reject",
+            parts_of_host: None,
+        },
+        also: None,
+        core: false,
+    },
+    Drill {
+        name: "firewall-drop",
+        about: "a filter on db1 drops calls to the database without a word",
+        fault: Fault::FirewallDrop,
+        truth: Truth {
+            components: &["service:db1/postgresql@15-main.service"],
+            fault: "firewall-drop",
+            parts_of_host: None,
+        },
+        also: None,
+        core: false,
+    },
+    Drill {
+        name: "load-surge",
+        about: "eight times as many customers as usual, more than the applications' pools are made for",
+        fault: Fault::LoadSurge,
+        truth: Truth {
+            components: &["service:edge1/haproxy.service"],
+            fault: "load-surge",
             parts_of_host: None,
         },
         also: None,

@@ -21,6 +21,11 @@ const LOSS_PERCENT: u32 = 28;
 const LOSS_TABLE: &str = "fl_loss";
 /// The nftables table that rejects calls to the database.
 const REJECT_TABLE: &str = "fl_reject";
+/// The nftables table that drops them without a word.
+const DROP_TABLE: &str = "fl_drop";
+/// The unit of the customers who come in addition, and how many requests a second they make.
+const RUSH: &str = "fl-rush.service";
+const RUSH_RATE: u32 = 150;
 /// The unit in which somebody's transaction lives.
 const HOLDER: &str = "fl-holder.service";
 /// The database's unit.
@@ -52,6 +57,10 @@ pub enum Fault {
     DatabaseLock,
     /// A filter on `db1` rejects calls to the database.
     FirewallReject,
+    /// A filter on `db1` drops them, and tells nobody.
+    FirewallDrop,
+    /// Several times as many customers as usual.
+    LoadSurge,
     /// The database's filesystem takes no writes, and says nothing.
     FilesystemFrozen,
     /// [`Fault::DiskFull`] and [`Fault::ServiceDown`] at once.
@@ -90,14 +99,15 @@ impl Fault {
                 );
                 lab.host("db1").shell(&hold).map(drop)
             }
-            Self::FirewallReject => filter(
-                lab,
-                &format!(
-                    "table inet {REJECT_TABLE} {{ chain input {{ \
-                     type filter hook input priority 0; policy accept; \
-                     iifname \"eth0\" tcp dport 5432 counter reject with tcp reset; }}; }}\n"
-                ),
-            ),
+            Self::FirewallReject => filter_calls(lab, REJECT_TABLE, "reject with tcp reset"),
+            Self::FirewallDrop => filter_calls(lab, DROP_TABLE, "drop"),
+            Self::LoadSurge => {
+                let rush = format!(
+                    "systemd-run --quiet --unit={RUSH} python3 /opt/load/load.py \
+                     $(systemctl show -P ExecStart load | grep -o 'http://[^ ]*') {RUSH_RATE} /run/rush.json"
+                );
+                lab.host("load1").shell(&rush).map(drop)
+            }
             Self::FilesystemFrozen => {
                 let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
                 lab.host("db1").shell(&freeze).map(drop)
@@ -158,6 +168,11 @@ impl Fault {
                 lab.host("db1").shell(&thaw).map(drop)
             }
             Self::FirewallReject => unfilter(lab, "inet", REJECT_TABLE),
+            Self::FirewallDrop => unfilter(lab, "inet", DROP_TABLE),
+            Self::LoadSurge => {
+                let end = format!("systemctl stop {RUSH} || true");
+                lab.host("load1").shell(&end).map(drop)
+            }
         }
         .with_context(|| format!("healing {self:?}"))
     }
@@ -212,6 +227,18 @@ fn drop_packets(lab: &Lab) -> anyhow::Result<()> {
             "table netdev {LOSS_TABLE} {{ chain ingress {{ \
              type filter hook ingress device \"eth0\" priority 0; policy accept; \
              numgen random mod 100 < {LOSS_PERCENT} counter drop; }}; }}\n"
+        ),
+    )
+}
+
+/// Does this to calls to the database.
+fn filter_calls(lab: &Lab, table: &str, verdict: &str) -> anyhow::Result<()> {
+    filter(
+        lab,
+        &format!(
+            "table inet {table} {{ chain input {{ \
+             type filter hook input priority 0; policy accept; \
+             iifname \"eth0\" tcp dport 5432 counter {verdict}; }}; }}\n"
         ),
     )
 }
