@@ -20,9 +20,11 @@ const LIMIT_BYTES: usize = 4 * 1024 * 1024;
 const TRANSLATED_LIMIT: usize = 20_000;
 /// Doors that are remembered.
 const DOORS_LIMIT: usize = 1_000;
-/// Where nothing is translated, so long until the table is read again: to walk it costs, even empty, as much as a tenth of
-/// a dump of connections.
+/// Where nothing is translated, so long until the table is read again: to walk it costs, even empty, a seventh of a dump of
+/// connections.
 const NOTHING_PAUSE: Duration = Duration::from_secs(10);
+/// So long after the last translation something may be translated again at any time.
+const LATELY: Duration = Duration::from_secs(600);
 /// A door through which nobody came for so long is forgotten.
 const DOOR_MEMORY: Duration = Duration::from_secs(600);
 
@@ -49,6 +51,8 @@ pub(crate) struct Nat {
     answers: HashMap<(End, End), (End, End)>,
     /// Ends that were called, who answers there, and when that was seen last.
     doors: HashMap<End, (End, Duration)>,
+    /// When something was translated last.
+    translated: Option<Duration>,
     /// When the table is to be read again.
     due: Duration,
     cut: bool,
@@ -63,21 +67,25 @@ impl Nat {
             calls: HashMap::new(),
             answers: HashMap::new(),
             doors: HashMap::new(),
+            translated: None,
             due: Duration::ZERO,
             cut: false,
             error: None,
         }
     }
 
-    /// Reads the table anew; where nothing was translated, every ten seconds. Where the kernel tracks nothing there is no
-    /// table, and nothing is translated.
+    /// Reads the table anew; where nothing was translated of late, every ten seconds. Where the kernel tracks nothing there
+    /// is no table, and nothing is translated.
     pub(crate) fn read(&mut self, now: Duration) {
         if now >= self.due {
             self.read_table(now);
-            let pause = if self.calls.is_empty() {
-                NOTHING_PAUSE
-            } else {
-                Duration::ZERO
+            if !self.calls.is_empty() {
+                self.translated = Some(now);
+            }
+            let lately = |at: Duration| now.saturating_sub(at) < LATELY;
+            let pause = match self.translated.is_some_and(lately) {
+                true => Duration::ZERO,
+                false => NOTHING_PAUSE,
             };
             self.due = now + pause;
         }
@@ -283,7 +291,8 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_translations_is_read_every_ten_seconds_and_one_with_them_each_time() {
+    fn a_table_is_read_each_time_where_something_was_translated_of_late_and_else_every_ten_seconds()
+    {
         let folder = tempfile::tempdir().unwrap();
         let table = folder.path().join("nf_conntrack");
         std::fs::write(&table, "").unwrap();
@@ -297,6 +306,15 @@ mod tests {
         std::fs::write(&table, "").unwrap();
         nat.read(Duration::from_secs(11));
         assert!(nat.calls.is_empty(), "what has ended is forgotten at once");
+        // Who comes now and then is seen whenever he comes.
+        std::fs::write(&table, TABLE).unwrap();
+        nat.read(Duration::from_secs(13));
+        assert!(!nat.calls.is_empty());
+        std::fs::write(&table, "").unwrap();
+        nat.read(Duration::from_secs(613));
+        std::fs::write(&table, TABLE).unwrap();
+        nat.read(Duration::from_secs(615));
+        assert!(nat.calls.is_empty());
     }
 
     proptest! {
