@@ -179,6 +179,8 @@ impl Log {
         let kernel = entry.source == LogSource::Kernel;
         let counts = match phrase {
             Phrase::Refused | Phrase::Timeout => true,
+            // The first process speaks for the host; each user has a service manager that ends as he leaves.
+            Phrase::ShuttingDown => !kernel && entry.component.kind() == ComponentKind::Host,
             _ => !kernel,
         };
         if !counts || entry.severity < phrase.least_severity() {

@@ -154,7 +154,7 @@ impl Said {
 }
 
 /// Case is ignored. Words that programs and runtimes write, not what people may write of them: no word alone.
-const CATALOGUE: [(&str, Phrase); 123] = [
+const CATALOGUE: [(&str, Phrase); 118] = [
     ("no space left on device", Phrase::NoSpace),
     ("enospc", Phrase::NoSpace),
     ("disk is full", Phrase::NoSpace),
@@ -301,18 +301,13 @@ const CATALOGUE: [(&str, Phrase); 123] = [
     (" ms, time limit is ", Phrase::LongPause),
     ("event loop blocked for", Phrase::LongPause),
     ("event loop is blocked", Phrase::LongPause),
-    // systemd, as it begins and as it ends.
+    // systemd of itself, as it begins and as it ends; users have their own, and isolate targets.
     ("stopped target multi-user.target", Phrase::ShuttingDown),
     ("stopped target multi-user system", Phrase::ShuttingDown),
-    ("stopped target graphical.target", Phrase::ShuttingDown),
     ("reached target poweroff.target", Phrase::ShuttingDown),
     ("reached target reboot.target", Phrase::ShuttingDown),
     ("reached target halt.target", Phrase::ShuttingDown),
     ("reached target shutdown.target", Phrase::ShuttingDown),
-    ("system is powering down", Phrase::ShuttingDown),
-    ("system is rebooting", Phrase::ShuttingDown),
-    ("the system will power off now", Phrase::ShuttingDown),
-    ("the system will reboot now", Phrase::ShuttingDown),
 ];
 
 /// The catalogue, ready to search a line once for all of it. One for all hosts: it takes some hundred kilobytes.
