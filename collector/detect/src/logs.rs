@@ -36,11 +36,6 @@ const TELLING: Limits = Limits {
     least: 2,
     seconds: 1,
 };
-/// And of what is said once and then no more.
-const LAST_WORDS: Limits = Limits {
-    least: 1,
-    seconds: 1,
-};
 const COMPLAINTS: Limits = Limits {
     least: 3,
     seconds: 2,
@@ -179,8 +174,6 @@ impl Log {
         let kernel = entry.source == LogSource::Kernel;
         let counts = match phrase {
             Phrase::Refused | Phrase::Timeout => true,
-            // The first process speaks for the host; each user has a service manager that ends as he leaves.
-            Phrase::ShuttingDown => !kernel && entry.component.kind() == ComponentKind::Host,
             _ => !kernel,
         };
         if !counts || entry.severity < phrase.least_severity() {
@@ -194,7 +187,6 @@ impl Log {
         let (limits, learning) = match phrase {
             // Never usual, not even where it was there first.
             Phrase::NoSpace => (NO_SPACE, false),
-            Phrase::ShuttingDown => (LAST_WORDS, false),
             Phrase::Refused | Phrase::Timeout | Phrase::AuthFailed | Phrase::Quota => {
                 (COMPLAINTS, learning)
             }

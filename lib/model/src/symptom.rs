@@ -207,8 +207,6 @@ pub mod kinds {
     pub const LOG_BAD_CONFIG: &str = "log.bad-config";
     /// (service) says that all its work stood still, to collect garbage or for another reason of its own.
     pub const LOG_LONG_PAUSE: &str = "log.long-pause";
-    /// (host) its service manager says that it shuts the host down.
-    pub const LOG_SHUTTING_DOWN: &str = "log.shutting-down";
     /// (host) its agent is silent on the collector.
     pub const AGENT_SILENT: &str = "heartbeat.silent";
     /// (host) peers still exchange data with it.

@@ -381,42 +381,25 @@ impl World {
         service
     }
 
-    /// A service writes a line, whose template is the text before the first `|`; without a name the kernel does.
+    /// A service writes a line, whose template is the text before the first `|`.
     pub fn log(&mut self, host: usize, name: &str, severity: Severity, text: &str) {
-        let (component, source) = match name {
-            "" => (self.machine(host), LogSource::Kernel),
-            name => (
-                service(self.hosts[host].id.as_str(), name),
-                LogSource::Journald,
-            ),
+        let component = if name.is_empty() {
+            ComponentId::host(self.hosts[host].id.clone())
+        } else {
+            service(self.hosts[host].id.as_str(), name)
         };
-        self.line(host, component, source, severity, text);
-    }
-
-    /// The service manager writes a line of the host's own.
-    pub fn manager_says(&mut self, host: usize, text: &str) {
-        let machine = self.machine(host);
-        self.line(host, machine, LogSource::Journald, Severity::Info, text);
-    }
-
-    fn machine(&self, host: usize) -> ComponentId {
-        ComponentId::host(self.hosts[host].id.clone())
-    }
-
-    fn line(
-        &mut self,
-        host: usize,
-        component: ComponentId,
-        source: LogSource,
-        severity: Severity,
-        text: &str,
-    ) {
         let shape = text.split('|').next().unwrap().to_owned();
         let hash = shape
             .bytes()
             .fold(17u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let own = self.own_time(host);
+        let source = if name.is_empty() {
+            LogSource::Kernel
+        } else {
+            LogSource::Journald
+        };
         let entry = LogEntry {
-            time: self.own_time(host),
+            time: own,
             component,
             template: TemplateId(hash),
             severity,

@@ -40,7 +40,6 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "firewall-drop",
     "firewall-reject",
     "gc-or-stall",
-    "host-down",
     "host-partitioned",
     "inodes-full",
     "latency-added",

@@ -119,7 +119,6 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         LOG_QUOTA,
         LOG_BAD_CONFIG,
         LOG_LONG_PAUSE,
-        LOG_SHUTTING_DOWN,
         AGENT_SILENT,
         PEERS_REACH,
         PEERS_CUT,

@@ -98,17 +98,6 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
             }
             world
         }),
-        // Not cut off: it was shut down, and said so. Nor did its services fail.
-        ("host:app1", "host-down", {
-            let mut world = World::lab();
-            world
-                .sick("host:app1", "log.shutting-down", 30.0)
-                .sick(APP1, "unit.down", 28.0)
-                .silent("app1", 24.0)
-                .sick("host:app1", "heartbeat.peers-cut", 18.0)
-                .sick_edge(HAPROXY, APP1, "edge.lost", 27.0);
-            world
-        }),
         // Not firewall-drop: all that comes to the host is dropped, whoever sends it.
         (
             INTERFACE,
