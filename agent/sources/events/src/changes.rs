@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::config::EventsConfig;
-use crate::drive::{Eases, Outlet, Step, drive};
+use crate::drive::{Eases, Ending, Outlet, Step, drive};
 use crate::services::Services;
 use crate::{BlindSpots, Source};
 use certificates::Certificates;
@@ -55,6 +55,7 @@ pub(crate) async fn run(source: Source) {
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),
+        ending: Ending::AtOnce,
     };
     let mut watcher = None;
     drive(NAME, PAUSE, outlet, move |now| {

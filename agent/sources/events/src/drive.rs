@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use firstlook_model::{Lines, Observation, Strain, StrainGauge, Timestamp};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -76,10 +77,26 @@ pub(crate) struct Outlet {
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) blind: BlindSpots,
     pub(crate) stop: CancellationToken,
+    pub(crate) ending: Ending,
 }
 
-/// Runs `step` every `pause` in a thread called `name`, until `stop`. A step that is under way then is
-/// not waited for: it may hang on a dead file system.
+/// What a reader does once it is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Ends. What it has not read it reads the next time.
+    AtOnce,
+    /// Reads on for [`LAST_LOOK`]: when the whole host is shut down there may be no next time for long, and what says so is
+    /// written in the moment in which we are told to stop.
+    LastLook,
+}
+
+const LAST_LOOK: Duration = Duration::from_millis(500);
+const LAST_LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How long results are waited for after a stop, whatever the reader hangs on.
+const LAST_LOOK_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// Runs `step` every `pause` in a thread called `name`, until `stop` and its [`Ending`]. A step that hangs then, as on a
+/// dead file system, is not waited for.
 pub(crate) async fn drive(
     name: &'static str,
     pause: Duration,
@@ -87,7 +104,7 @@ pub(crate) async fn drive(
     mut step: impl FnMut(Timestamp) -> Step + Send + 'static,
 ) {
     let (send, mut receive) = mpsc::channel::<Step>(QUEUE_BATCHES);
-    let (stop, eases) = (outlet.stop.clone(), outlet.eases.clone());
+    let (stop, eases, ending) = (outlet.stop.clone(), outlet.eases.clone(), outlet.ending);
     let thread = thread::Builder::new()
         .name(format!("fl-{name}"))
         .spawn(move || {
@@ -107,6 +124,9 @@ pub(crate) async fn drive(
                     None if more => {}
                     None => thread::park_timeout(pause),
                 }
+            }
+            if ending == Ending::LastLook {
+                last_look(&mut step, &send);
             }
         });
     let thread = match thread {
@@ -135,6 +155,29 @@ pub(crate) async fn drive(
         }
     }
     thread.thread().unpark();
+    if outlet.ending == Ending::LastLook {
+        let rest = async {
+            while let Some(found) = receive.recv().await {
+                hand_over(name, outlet.sink.as_ref(), found).await;
+            }
+        };
+        // What is cut off here is read again from its position.
+        let _ = timeout(LAST_LOOK_LIMIT, rest).await;
+    }
+}
+
+fn last_look(step: &mut impl FnMut(Timestamp) -> Step, send: &mpsc::Sender<Step>) {
+    let until = Instant::now() + LAST_LOOK;
+    while !send.is_closed() {
+        let found = step(clock::now());
+        if !found.is_empty() && send.blocking_send(found).is_err() {
+            return;
+        }
+        if Instant::now() >= until {
+            return;
+        }
+        thread::sleep(LAST_LOOK_PAUSE);
+    }
 }
 
 async fn hand_over(name: &'static str, sink: &dyn EventSink, found: Step) {
@@ -148,7 +191,89 @@ async fn hand_over(name: &'static str, sink: &dyn EventSink, found: Step) {
 
 #[cfg(test)]
 mod tests {
+    use firstlook_model::Checkpoint;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Keeps the positions of what is delivered.
+    #[derive(Default)]
+    struct Positions(Mutex<Vec<Vec<u8>>>);
+
+    impl EventSink for Positions {
+        fn offer(&self, _: &'static str, _: Observation) {}
+
+        fn deliver<'a>(&'a self, lines: Lines) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            let reached = lines.checkpoints.into_iter().map(|c| c.position);
+            self.0.lock().unwrap().extend(reached);
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// What a reader delivers that finds something new in its first look and in those after `stop`.
+    async fn delivered(ending: Ending) -> Vec<Vec<u8>> {
+        let (sink, stop) = (Arc::new(Positions::default()), CancellationToken::new());
+        let outlet = Outlet {
+            eases: Eases::Never,
+            sink: sink.clone(),
+            blind: BlindSpots::default(),
+            stop: stop.clone(),
+            ending,
+        };
+        let stopped = stop.clone();
+        let (tell, looked) = tokio::sync::oneshot::channel();
+        let (mut tell, mut said) = (Some(tell), false);
+        let driven = drive("test", Duration::from_secs(60), outlet, move |_| {
+            let first = tell.take();
+            let mut step = Step::default();
+            // What is written just after the order to stop.
+            let late = stopped.is_cancelled() && !std::mem::replace(&mut said, true);
+            if first.is_some() || late {
+                step.lines.checkpoints.push(Checkpoint {
+                    reader: "test".to_owned(),
+                    position: vec![u8::from(first.is_none())],
+                });
+            }
+            if let Some(first) = first {
+                first.send(()).unwrap();
+            }
+            step
+        });
+        tokio::join!(driven, async {
+            looked.await.unwrap();
+            stop.cancel();
+        });
+        let delivered = sink.0.lock().unwrap();
+        delivered.clone()
+    }
+
+    #[tokio::test]
+    async fn last_words_are_read_where_they_are_asked_for() {
+        assert_eq!(delivered(Ending::LastLook).await, [vec![0], vec![1]]);
+        let at_once = delivered(Ending::AtOnce).await;
+        assert!(!at_once.contains(&vec![1]), "{at_once:?}");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_hangs_does_not_keep_the_agent() {
+        let stop = CancellationToken::new();
+        let outlet = Outlet {
+            eases: Eases::Never,
+            sink: Arc::new(Positions::default()),
+            blind: BlindSpots::default(),
+            stop: stop.clone(),
+            ending: Ending::LastLook,
+        };
+        let (hang, hung) = std::sync::mpsc::channel::<()>();
+        let driven = drive("test", Duration::from_secs(60), outlet, move |_| {
+            let _ = hung.recv();
+            Step::default()
+        });
+        stop.cancel();
+        driven.await;
+        drop(hang);
+    }
 
     #[test]
     fn lines_come_slowly_and_then_wait_and_looks_are_seldom() {

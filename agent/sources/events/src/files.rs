@@ -24,7 +24,7 @@ use firstlook_model::{Checkpoint, ComponentId, LogSource, Loss, Observation, Raw
 
 use crate::Source;
 use crate::config::{EventsConfig, TailedFiles};
-use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_BYTES, BATCH_LIMIT_LINES, Eases, Ending, Outlet, Step, drive};
 use crate::sink::{BlindSpots, Checkpoints};
 use tail::{Begin, Cut, Identity, Position, Tail};
 
@@ -50,6 +50,7 @@ pub(crate) async fn run(source: Source) {
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),
+        ending: Ending::AtOnce,
     };
     let mut reader = Reader::new(&source);
     drive(NAME, PAUSE, outlet, move |now| reader.step(now)).await;

@@ -15,7 +15,7 @@ use firstlook_model::{Change, LogSource, Observation, RawLine, Severity, Timesta
 
 use crate::Source;
 use crate::config::EventsConfig;
-use crate::drive::{BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_LINES, Eases, Ending, Outlet, Step, drive};
 use crate::logins::Logins;
 use crate::sink::BlindSpots;
 use entries::Message;
@@ -40,6 +40,7 @@ pub(crate) async fn run(source: Source) {
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),
+        ending: Ending::LastLook,
     };
     let mut reader = None;
     drive(NAME, PAUSE, outlet, move |now| {

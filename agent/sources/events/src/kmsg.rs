@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Source;
 use crate::clock;
-use crate::drive::{BATCH_LIMIT_LINES, Eases, Outlet, Step, drive};
+use crate::drive::{BATCH_LIMIT_LINES, Eases, Ending, Outlet, Step, drive};
 use crate::journald::severity;
 use owner::{Owner, Owners};
 use record::Record;
@@ -49,6 +49,7 @@ pub(crate) async fn run(source: Source) {
         sink: source.sink.clone(),
         blind: source.blind.clone(),
         stop: source.stop.clone(),
+        ending: Ending::AtOnce,
     };
     let mut reader = None;
     drive(NAME, PAUSE, outlet, move |_| {
