@@ -97,7 +97,8 @@ pub fn change(c: &Change) -> Value {
     })
 }
 
-fn symptom(s: &Symptom) -> Value {
+/// A symptom.
+pub fn symptom(s: &Symptom) -> Value {
     json!({
         "component": component(&s.component),
         "kind": s.kind,

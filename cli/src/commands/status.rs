@@ -1,6 +1,6 @@
 //! `firstlook status`: the situation now.
 
-use firstlook_model::{BlindSpot, Timestamp};
+use firstlook_model::{BlindSpot, Symptom, Timestamp};
 use firstlook_proto::wire;
 use serde_json::{Value, json};
 
@@ -9,10 +9,12 @@ use crate::Answer;
 use crate::exit::{Exit, Failure};
 use crate::json;
 use crate::render::incident::joined;
-use crate::render::{Tone, age, clock, escape, wrap};
+use crate::render::{Style, Tone, age, clock, escape, wrap};
 
 /// Blind spots shown before the list is cut.
 const BLIND_LIMIT: usize = 5;
+/// Risks shown before the list is cut.
+const RISK_LIMIT: usize = 5;
 
 pub async fn run(mut context: Context, check: bool) -> Result<Answer, Failure> {
     let reply = context
@@ -27,15 +29,21 @@ pub async fn run(mut context: Context, check: bool) -> Result<Answer, Failure> {
     };
     let blind = reply.blind_spots.iter().cloned().map(BlindSpot::try_from);
     let blind = blind.collect::<Result<Vec<_>, _>>()?;
+    let risks = reply.risks.iter().cloned().map(Symptom::try_from);
+    let risks = risks.collect::<Result<Vec<_>, _>>()?;
     let text = if context.json {
-        document(&reply, &blind)?
+        document(&reply, &blind, &risks)?
     } else {
-        screen(&context, &reply, &blind)
+        screen(&context, &reply, &blind, &risks)
     };
     Ok(Answer::with_exit(text, exit))
 }
 
-fn document(reply: &wire::StatusReply, blind: &[BlindSpot]) -> Result<String, Failure> {
+fn document(
+    reply: &wire::StatusReply,
+    blind: &[BlindSpot],
+    risks: &[Symptom],
+) -> Result<String, Failure> {
     let list = |incidents: &[wire::IncidentSummary]| -> Vec<Value> {
         incidents.iter().map(summary).collect()
     };
@@ -49,6 +57,7 @@ fn document(reply: &wire::StatusReply, blind: &[BlindSpot]) -> Result<String, Fa
             "edges": reply.edges,
             "open": list(&reply.open),
             "closed": list(&reply.closed),
+            "risks": risks.iter().map(json::symptom).collect::<Vec<_>>(),
             "blind_spots": blind.iter().map(json::blind_spot).collect::<Vec<_>>(),
             "counters": reply.counters.iter()
                 .map(|c| (c.name.clone(), Value::from(c.value)))
@@ -72,7 +81,12 @@ fn summary(i: &wire::IncidentSummary) -> Value {
     })
 }
 
-fn screen(context: &Context, reply: &wire::StatusReply, blind: &[BlindSpot]) -> String {
+fn screen(
+    context: &Context,
+    reply: &wire::StatusReply,
+    blind: &[BlindSpot],
+    risks: &[Symptom],
+) -> String {
     let (style, now) = (context.style, context.now);
     let mut out = String::new();
     let sight = format!(
@@ -105,6 +119,7 @@ fn screen(context: &Context, reply: &wire::StatusReply, blind: &[BlindSpot]) -> 
         out.push_str(&format!("  why: firstlook why {}\n", escape(&incident.id)));
     }
     out.push_str(&format!("{sight}\n"));
+    out.push_str(&risky(style, risks));
     let lines = joined(blind);
     for line in lines.iter().take(BLIND_LIMIT) {
         out.push_str(&format!(
@@ -134,4 +149,69 @@ fn screen(context: &Context, reply: &wire::StatusReply, blind: &[BlindSpot]) -> 
         ));
     }
     out
+}
+
+/// What harms nobody yet.
+fn risky(style: Style, risks: &[Symptom]) -> String {
+    let mut out = String::new();
+    for risk in risks.iter().take(RISK_LIMIT) {
+        let text = format!(
+            "{}: {}",
+            escape(&risk.component.to_string()),
+            escape(&risk.text)
+        );
+        out.push_str(&format!(
+            "{}  {}\n",
+            style.paint(Tone::Unsure, "RISK "),
+            wrap(&text, 7)
+        ));
+    }
+    if risks.len() > RISK_LIMIT {
+        out.push_str(&format!(
+            "       and {} more: --json shows all\n",
+            risks.len() - RISK_LIMIT
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use firstlook_model::{ComponentId, Reference, TimeRange};
+
+    use super::*;
+
+    #[test]
+    fn risks_are_shown_escaped_and_not_more_than_fit() {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let component: ComponentId = "filesystem:db1/var".parse().unwrap();
+        let risk = Symptom {
+            kind: "filesystem.space-exhausted".to_owned(),
+            peer: None,
+            family: "filesystem".to_owned(),
+            onset: TimeRange::new(at, at),
+            last_seen: at,
+            severity: 0.5,
+            gate: false,
+            text: "98% full\u{1b}[2J".to_owned(),
+            reference: Reference::Heartbeat {
+                component: component.clone(),
+                range: TimeRange::new(at, at),
+            },
+            component,
+        };
+        let style = Style { color: false };
+        assert_eq!(risky(style, &[]), "");
+        let shown = risky(style, &vec![risk; RISK_LIMIT + 2]);
+        assert!(
+            shown.starts_with("RISK   filesystem:db1/var: 98% full"),
+            "{shown}"
+        );
+        assert!(!shown.contains('\u{1b}'), "{shown}");
+        assert!(
+            shown.ends_with("       and 2 more: --json shows all\n"),
+            "{shown}"
+        );
+        assert_eq!(shown.lines().count(), RISK_LIMIT + 1);
+    }
 }

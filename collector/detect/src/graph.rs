@@ -222,6 +222,7 @@ fn sum(a: EdgeStats, b: &EdgeStats) -> EdgeStats {
         segments_sent: a.segments_sent.saturating_add(b.segments_sent),
         retransmits: a.retransmits.saturating_add(b.retransmits),
         backing_off: a.backing_off.saturating_add(b.backing_off),
+        full_backing_off: a.full_backing_off.saturating_add(b.full_backing_off),
         rtt_us,
         send_queue_bytes: a.send_queue_bytes.saturating_add(b.send_queue_bytes),
         receive_queue_bytes: a.receive_queue_bytes.saturating_add(b.receive_queue_bytes),

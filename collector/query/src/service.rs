@@ -198,6 +198,7 @@ impl<O: Office> Query for QueryService<O> {
             blind_spots: situation
                 .map(|s| s.blind_spots.iter().map(Into::into).collect())
                 .unwrap_or_default(),
+            risks: view.risks().into_iter().map(Into::into).collect(),
             counters: view
                 .counters
                 .iter()

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firstlook_model::{ComponentId, HostId, Incident, Situation, Timestamp};
+use firstlook_model::symptom::kinds;
+use firstlook_model::{ComponentId, HostId, Incident, Situation, Symptom, Timestamp};
 use firstlook_proto::wire;
 
 use crate::office::HostRow;
@@ -78,6 +79,28 @@ impl View {
         }
     }
 
+    /// What harms nobody yet, and will if nobody acts: the gravest first. None that an open incident tells of.
+    pub fn risks(&self) -> Vec<&Symptom> {
+        let told = |symptom: &Symptom| {
+            let same = |known: &Symptom| {
+                known.component == symptom.component && known.kind == symptom.kind
+            };
+            self.open
+                .iter()
+                .any(|incident| incident.symptoms.iter().any(same))
+        };
+        let all = self.situation.iter().flat_map(|s| &s.symptoms);
+        let mut risks: Vec<&Symptom> = all
+            .filter(|s| !s.gate && kinds::RISKS.contains(&s.kind.as_str()) && !told(s))
+            .collect();
+        risks.sort_by(|a, b| {
+            b.severity
+                .total_cmp(&a.severity)
+                .then_with(|| a.component.cmp(&b.component))
+        });
+        risks
+    }
+
     /// Health of a component, and the reason in one line: broken when it has a symptom, fine only when
     /// something was measured and normal (the line then says what else was not), else it cannot be seen.
     pub fn health(&self, component: &ComponentId) -> (wire::Health, String) {
@@ -111,7 +134,79 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use firstlook_model::{IncidentId, IncidentState, Reference, TimeRange, Verdict};
+
     use super::*;
+
+    fn symptom(component: &str, kind: &str, severity: f64, gate: bool) -> Symptom {
+        let at = Timestamp::from_secs(1_800_000_000);
+        let component: ComponentId = component.parse().unwrap();
+        Symptom {
+            kind: kind.to_owned(),
+            peer: None,
+            family: "filesystem".to_owned(),
+            onset: TimeRange::new(at, at),
+            last_seen: at,
+            severity,
+            gate,
+            text: "98% full".to_owned(),
+            reference: Reference::Heartbeat {
+                component: component.clone(),
+                range: TimeRange::new(at, at),
+            },
+            component,
+        }
+    }
+
+    #[test]
+    fn risks_are_what_harms_nobody_yet_and_no_incident_tells_of() {
+        let full = kinds::SPACE_EXHAUSTED;
+        let at = Timestamp::from_secs(1_800_000_000);
+        let told = symptom("filesystem:db1/var", full, 0.9, false);
+        let mut view = View::empty();
+        assert!(view.risks().is_empty(), "nothing was analysed yet");
+        view.situation = Some(Situation {
+            reference_time: at,
+            symptoms: vec![
+                symptom("host:app1", kinds::CLOCK_SKEW, 0.2, false),
+                symptom("filesystem:app1/var", full, 0.5, false),
+                symptom("filesystem:app2/var", full, 1.0, true),
+                symptom("service:app1/shop.service", kinds::LOG_ERRORS, 0.9, false),
+                told.clone(),
+            ],
+            attestations: Vec::new(),
+            components: Vec::new(),
+            edges: Vec::new(),
+            mounts: Vec::new(),
+            changes: Vec::new(),
+            blind_spots: Vec::new(),
+        });
+        view.open.push(Incident {
+            id: IncidentId(7),
+            state: IncidentState::Open,
+            began: at,
+            opened: at,
+            closed: None,
+            title: String::new(),
+            symptoms: vec![told],
+            verdict: Verdict {
+                reference_time: at,
+                suspects: Vec::new(),
+                ruled_out: Vec::new(),
+                blind_spots: Vec::new(),
+                changes: Vec::new(),
+                next_look: None,
+                hesitation: None,
+            },
+            timeline: Vec::new(),
+        });
+        let named: Vec<String> = view
+            .risks()
+            .iter()
+            .map(|risk| risk.component.to_string())
+            .collect();
+        assert_eq!(named, ["filesystem:app1/var", "host:app1"]);
+    }
 
     #[test]
     fn a_host_is_what_it_was_last_heard_as_unless_it_was_shut_out() {

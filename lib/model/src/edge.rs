@@ -41,6 +41,9 @@ pub struct EdgeStats {
     pub retransmits: u64,
     /// Connections in retransmission backoff now.
     pub backing_off: u32,
+    /// Those of them for which at least a full segment waits to be acknowledged or sent, now.
+    #[serde(default)]
+    pub full_backing_off: u32,
     /// Mean smoothed round-trip time of the connections that moved in the interval, in
     /// microseconds; `None` when none did.
     pub rtt_us: Option<u32>,

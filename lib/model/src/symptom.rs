@@ -81,6 +81,21 @@ pub mod families {
 
 /// Kinds of symptoms that the catalogue predicts.
 pub mod kinds {
+    /// Those that harm nobody yet where they are no reason for an incident: what will fail if nobody acts.
+    pub const RISKS: [&str; 12] = [
+        SPACE_EXHAUSTED,
+        INODES_EXHAUSTED,
+        FILESYSTEM_ERRORS,
+        MEMORY_GROWING,
+        DISK_DEGRADED,
+        DISK_ERRORS,
+        FILES_EXHAUSTED,
+        TASKS_EXHAUSTED,
+        PORTS_EXHAUSTED,
+        TRACKING_EXHAUSTED,
+        CLOCK_SKEW,
+        CERTIFICATE_EXPIRING,
+    ];
     /// (filesystem) bytes available to users at or near none.
     pub const SPACE_EXHAUSTED: &str = "filesystem.space-exhausted";
     /// (filesystem) inodes at or near none.
@@ -91,7 +106,9 @@ pub mod kinds {
     pub const FILESYSTEM_HUNG: &str = "filesystem.hung";
     /// (host) run queue above cores and CPU pressure high.
     pub const CPU_SATURATED: &str = "cpu.saturated";
-    /// (service) uses most of a saturated host's CPU.
+    /// (service) uses most of a saturated host's CPU, and nobody calls it.
+    pub const CPU_NOISY_NEIGHBOUR: &str = "cpu.noisy-neighbour";
+    /// (service) uses most of a saturated host's CPU, and is called.
     pub const CPU_HOG: &str = "cpu.hog";
     /// (service) its CPU quota stops it for most of its periods.
     pub const CPU_THROTTLED: &str = "cpu.throttled";
@@ -165,6 +182,12 @@ pub mod kinds {
     pub const EDGE_SLOW: &str = "edge.slow";
     /// (caller, peer callee) requests are sent, no answer arrives.
     pub const EDGE_STALLED: &str = "edge.stalled";
+    /// (caller, peer callee) connects several times as often as usual, and gets no more for it.
+    pub const EDGE_RETRYING: &str = "edge.retrying";
+    /// (caller, peer callee) connections are made, and stick at the first full segment.
+    pub const EDGE_LARGE_STUCK: &str = "edge.large-stuck";
+    /// (host) many jobs began within half a minute.
+    pub const JOBS_TOGETHER: &str = "jobs.began-together";
     /// (service, host) more error lines than usual.
     pub const LOG_ERRORS: &str = "log.errors";
     /// (service) an error template never seen before on it.
@@ -207,6 +230,8 @@ pub mod kinds {
     pub const LOG_BAD_CONFIG: &str = "log.bad-config";
     /// (service) says that all its work stood still, to collect garbage or for another reason of its own.
     pub const LOG_LONG_PAUSE: &str = "log.long-pause";
+    /// (host) its service manager says that it shuts the host down.
+    pub const LOG_SHUTTING_DOWN: &str = "log.shutting-down";
     /// (host) its agent is silent on the collector.
     pub const AGENT_SILENT: &str = "heartbeat.silent";
     /// (host) peers still exchange data with it.

@@ -135,6 +135,9 @@ pub struct EdgeStats {
     /// By the caller's spans; absent when nobody tells.
     #[prost(message, optional, tag = "15")]
     pub calls: ::core::option::Option<Calls>,
+    /// Those of backing_off with at least a full segment waiting.
+    #[prost(uint32, tag = "16")]
+    pub full_backing_off: u32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Calls {
@@ -1528,6 +1531,9 @@ pub struct StatusReply {
     /// What the collector refused or lost since it started, by reason.
     #[prost(message, repeated, tag = "10")]
     pub counters: ::prost::alloc::vec::Vec<Counter>,
+    /// What harms nobody yet, and will if nobody acts; the gravest first. None that an open incident tells of.
+    #[prost(message, repeated, tag = "11")]
+    pub risks: ::prost::alloc::vec::Vec<Symptom>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Counter {

@@ -121,6 +121,9 @@ pub struct SimEdge {
     pub loss: f64,
     pub syn_sent: u32,
     pub backing_off: u32,
+    pub full_backing_off: u32,
+    /// Connections that begin within one interval.
+    pub opened: u32,
     pub stalled_ms: u64,
     pub unread: u64,
     pub close_wait: u32,
@@ -230,6 +233,8 @@ fn sim_edge(caller: (usize, &'static str), callee: (usize, &'static str), port: 
         loss: 0.0,
         syn_sent: 0,
         backing_off: 0,
+        full_backing_off: 0,
+        opened: 0,
         stalled_ms: 0,
         unread: 0,
         close_wait: 0,
@@ -381,25 +386,42 @@ impl World {
         service
     }
 
-    /// A service writes a line, whose template is the text before the first `|`.
+    /// A service writes a line, whose template is the text before the first `|`; without a name the kernel does.
     pub fn log(&mut self, host: usize, name: &str, severity: Severity, text: &str) {
-        let component = if name.is_empty() {
-            ComponentId::host(self.hosts[host].id.clone())
-        } else {
-            service(self.hosts[host].id.as_str(), name)
+        let (component, source) = match name {
+            "" => (self.machine(host), LogSource::Kernel),
+            name => (
+                service(self.hosts[host].id.as_str(), name),
+                LogSource::Journald,
+            ),
         };
+        self.line(host, component, source, severity, text);
+    }
+
+    /// The service manager writes a line of the host's own.
+    pub fn manager_says(&mut self, host: usize, text: &str) {
+        let machine = self.machine(host);
+        self.line(host, machine, LogSource::Journald, Severity::Info, text);
+    }
+
+    fn machine(&self, host: usize) -> ComponentId {
+        ComponentId::host(self.hosts[host].id.clone())
+    }
+
+    fn line(
+        &mut self,
+        host: usize,
+        component: ComponentId,
+        source: LogSource,
+        severity: Severity,
+        text: &str,
+    ) {
         let shape = text.split('|').next().unwrap().to_owned();
         let hash = shape
             .bytes()
             .fold(17u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
-        let own = self.own_time(host);
-        let source = if name.is_empty() {
-            LogSource::Kernel
-        } else {
-            LogSource::Journald
-        };
         let entry = LogEntry {
-            time: own,
+            time: self.own_time(host),
             component,
             template: TemplateId(hash),
             severity,

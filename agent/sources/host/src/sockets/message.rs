@@ -98,6 +98,10 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TcpInfo {
     pub backoff: u8,
+    /// Times that the oldest unacknowledged segment was sent again: 0 while a peer that does not read is merely asked.
+    pub resent: u8,
+    /// Bytes of a full segment towards the peer.
+    pub segment_bytes: u16,
     pub last_sent_ms: u32,
     pub last_received_ms: u32,
     pub last_acknowledged_ms: u32,
@@ -275,6 +279,8 @@ fn address(family: u8, bytes: &[u8]) -> Result<IpAddr, Malformed> {
 fn tcp_info(value: &[u8]) -> Option<TcpInfo> {
     Some(TcpInfo {
         backoff: *value.get(4)?,
+        resent: *value.get(2)?,
+        segment_bytes: u16::try_from(u32_at(value, 16)?).unwrap_or(u16::MAX),
         last_sent_ms: u32_at(value, 44)?,
         last_received_ms: u32_at(value, 52)?,
         last_acknowledged_ms: u32_at(value, 56)?,
@@ -322,7 +328,9 @@ mod tests {
 
     fn tcp() -> Vec<u8> {
         let mut bytes = vec![0; 232];
+        bytes[2] = 2;
         bytes[4] = 3;
+        bytes[16..20].copy_from_slice(&1_448u32.to_ne_bytes());
         bytes[44..48].copy_from_slice(&11u32.to_ne_bytes());
         bytes[52..56].copy_from_slice(&12u32.to_ne_bytes());
         bytes[56..60].copy_from_slice(&13u32.to_ne_bytes());
@@ -350,6 +358,8 @@ mod tests {
         assert_eq!((socket.inode, socket.cgroup), (4242, Some(77)));
         let expected = TcpInfo {
             backoff: 3,
+            resent: 2,
+            segment_bytes: 1_448,
             last_sent_ms: 11,
             last_received_ms: 12,
             last_acknowledged_ms: 13,

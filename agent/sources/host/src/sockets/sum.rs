@@ -30,7 +30,11 @@ impl Sum {
         stats.send_queue_bytes += u64::from(socket.send_queue);
         stats.receive_queue_bytes += u64::from(socket.receive_queue);
         if let Some(tcp) = &socket.tcp {
-            stats.backing_off += u32::from(tcp.backoff > 0);
+            let backs_off = tcp.backoff > 0;
+            let known = tcp.segment_bytes > 0 && tcp.resent > 0;
+            let full = known && socket.send_queue >= u32::from(tcp.segment_bytes);
+            stats.backing_off += u32::from(backs_off);
+            stats.full_backing_off += u32::from(backs_off && full);
             stats.stalled_ms = stats.stalled_ms.max(stalled_ms(socket, tcp, direction));
         }
     }
@@ -156,6 +160,30 @@ mod tests {
             busy(u32::MAX - 5, 9_000_000_000_000),
         );
         assert_eq!(wrapped, (0, 10, 100));
+    }
+
+    #[test]
+    fn who_backs_off_with_a_full_segment_is_told_from_who_waits_for_a_small_one() {
+        let backing_off = |send_queue, segment_bytes, backoff, resent| {
+            let mut waits = connection(TcpInfo {
+                backoff,
+                segment_bytes,
+                resent,
+                ..TcpInfo::default()
+            });
+            waits.send_queue = send_queue;
+            let mut sum = Sum::default();
+            sum.add_state(&waits, Direction::Outbound);
+            let stats = sum.finish();
+            (stats.backing_off, stats.full_backing_off)
+        };
+        assert_eq!(backing_off(1_448, 1_448, 3, 3), (1, 1));
+        assert_eq!(backing_off(200, 1_448, 3, 3), (1, 0));
+        assert_eq!(backing_off(9_000, 1_448, 0, 0), (0, 0));
+        // A peer that does not read is asked ever more seldom whether it does now.
+        assert_eq!(backing_off(9_000, 1_448, 3, 0), (1, 0));
+        // A kernel that does not say how large its segments are.
+        assert_eq!(backing_off(9_000, 0, 3, 3), (1, 0));
     }
 
     #[test]
