@@ -51,7 +51,13 @@ impl Baseline {
     /// The usual deviation, floored.
     #[inline]
     pub fn scale(&self, floor: f64) -> f64 {
-        self.scale.max(floor).max(0.01 * self.location.abs())
+        self.scale.max(self.least(floor))
+    }
+
+    /// The smallest deviation that means anything at this level.
+    #[inline]
+    pub fn least(&self, floor: f64) -> f64 {
+        floor.max(0.01 * self.location.abs())
     }
 
     /// Enough samples to judge by.

@@ -1,9 +1,9 @@
 //! `detect`: how well level one, as the collector runs it on every series, tells anomalies in recorded, labelled streams,
 //! and how fast, beside simple methods on the same streams in the same run.
 //!
-//! Each stream is fed in the order of time, a sample at a time. Level one says how far a sample lies from the usual
-//! level, in its own scales: that is what the product judges by, and the figure that the target is for. Beside it that
-//! distance over the root mean square of the distances that the series had before, which is computed here alone.
+//! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far from the
+//! usual level, in its own scales and against the distances that the series had before. That is what the product judges by.
+//! Beside it the scales alone; and, where detections are events, a departure that goes on told once, as a symptom is.
 
 mod curve;
 mod method;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use firstlook_detect::Level;
 
 use crate::cpu::Stopwatch;
 use crate::detect::method::Method;
@@ -26,17 +27,17 @@ use crate::report::{Report, Target};
 const FILE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// Rounds over all series for the speed: one is over too soon to be measured.
 const ROUNDS: usize = 10;
-/// Power of the mean of earlier distances. Of 1, 2, 3, 4, 6 and 8, the one with the highest sum of the first set's score
-/// (as a share) over its first, third, fifth … stream, and the second's area over its first machine.
-const POWER: f64 = 2.0;
-const POWERS: [f64; 6] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0];
+/// Samples within which a departure that goes on is told once: of these the one with the highest score over the first, third,
+/// fifth … stream.
+const TOLD: Method = Method::LevelOneTold { rest: 100 };
+const RESTS: [usize; 6] = [25, 50, 100, 200, 400, 800];
 
 #[derive(Args)]
 pub struct Options {
     /// Folder with the folders `nab` and `smd`, as their publishers lay them out; tables of the latter as `.csv.zst`.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Print each machine's figures, and what the choice of the power rests on.
+    /// Print each machine's figures, and what the choice of the rest rests on.
     #[arg(long)]
     each: bool,
 }
@@ -78,7 +79,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
         tell_machines(&mut report, &machines, options.each);
     }
     if options.each {
-        tell_choice(&mut report, &streams, &machines);
+        tell_choice(&mut report, &streams);
     }
     if !streams.is_empty() || !machines.is_empty() {
         let speed = speed(&streams, &machines);
@@ -90,9 +91,8 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
             Target::AtLeast(10.0),
         );
         report.note(format!(
-            "level one with the smallest of its floors, that of a gauge from 0 to 1; its distance over the root mean square \
-             of the series' earlier distances (power {POWER}, chosen on every second stream of NAB and the first machine \
-             of SMD)"
+            "level one without a floor, which recordings without units cannot have; the rest of {TOLD:?} was chosen on every \
+             second stream of NAB"
         ));
     }
     Ok(report)
@@ -100,10 +100,6 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
 
 fn skipped(report: &mut Report, folder: &Path) {
     report.note(format!("data not present, skipped: {}", folder.display()));
-}
-
-fn own_past() -> Method {
-    Method::LevelOneOwnPast { power: POWER }
 }
 
 fn sheet<'a>(streams: impl IntoIterator<Item = &'a Stream>, method: Method) -> Sheet {
@@ -136,13 +132,17 @@ fn tell_streams(report: &mut Report, streams: &[Stream]) {
     tell("windowed Gaussian", Method::WindowedGaussian);
     tell("z-score of the probation", Method::FirstSamples);
     tell("moving average", Method::MovingAverage);
-    let (threshold, _) = sheet(chosen_on(streams), own_past()).best();
-    let rest = sheet(streams.iter().skip(1).step_by(2), own_past()).at(threshold);
-    report.figure(format!("{set}: 2nd half, threshold of 1st"), rest, "of 100");
-    // The first as the product judges, the second with what is added here: the target is for the product.
+    tell("level one, scales alone", Method::LevelOneScales);
+    let (threshold, _) = sheet(chosen_on(streams), TOLD).best();
+    let rest = sheet(streams.iter().skip(1).step_by(2), TOLD).at(threshold);
+    report.figure(
+        format!("{set}: told once, 2nd half, threshold of 1st"),
+        rest,
+        "of 100",
+    );
     for (name, method) in [
         ("level one", Method::LevelOne),
-        ("level one over its past", own_past()),
+        ("level one, told once", TOLD),
     ] {
         let (_, score) = sheet(streams, method).best();
         report.against(
@@ -191,20 +191,18 @@ fn tell_machines(report: &mut Report, machines: &[Machine], each: bool) {
             .collect()
     };
     let average = Scores::mean(&of(Method::MovingAverage));
-    let (bare, level_one) = (of(Method::LevelOne), of(own_past()));
+    let level_one = of(Method::LevelOne);
     let targets = [average.area, average.f1, average.hit_rate].map(|score| rounded(score, 3));
-    // As above: the product's own, then with what is added here.
-    for (who, scores) in [("", &bare), (" over past", &level_one)] {
-        let Scores { area, f1, hit_rate } = Scores::mean(scores);
-        let figures = [("AUC-PR", area), ("F1", f1), ("HitRate@100%", hit_rate)];
-        for ((name, value), target) in figures.into_iter().zip(targets) {
-            let name = format!("{set}: {name}{who}");
-            report.against(name, value, "", Target::AtLeast(target));
-        }
+    let Scores { area, f1, hit_rate } = Scores::mean(&level_one);
+    let figures = [("AUC-PR", area), ("F1", f1), ("HitRate@100%", hit_rate)];
+    for ((name, value), target) in figures.into_iter().zip(targets) {
+        report.against(format!("{set}: {name}"), value, "", Target::AtLeast(target));
     }
     let rest = level_one.get(1..).unwrap_or_default();
     tell_scores(report, &format!("{set}: not the first"), Scores::mean(rest));
     tell_scores(report, &format!("{set}: moving average"), average);
+    let scales = Scores::mean(&of(Method::LevelOneScales));
+    tell_scores(report, &format!("{set}: scales alone"), scales);
     let fitted = Scores::mean(&of(Method::FirstSamples));
     tell_scores(report, &format!("{set}: z-score"), fitted);
     if each {
@@ -225,16 +223,15 @@ fn tell_scores(report: &mut Report, what: &str, scores: Scores) {
     report.figure(format!("{what}: HitRate@100%"), scores.hit_rate, "");
 }
 
-/// What each power reached on what the power was chosen on.
-fn tell_choice(report: &mut Report, streams: &[Stream], machines: &[Machine]) {
-    for power in POWERS {
-        let method = Method::LevelOneOwnPast { power };
-        let (_, score) = sheet(chosen_on(streams), method).best();
-        report.figure(format!("power {power}: NAB, 1st half"), score, "of 100");
-        if let Some(machine) = machines.first() {
-            let area = machine.scores(method).area;
-            report.figure(format!("power {power}: {}, AUC-PR", machine.name), area, "");
-        }
+/// What each rest reached on the streams that it was chosen on.
+fn tell_choice(report: &mut Report, streams: &[Stream]) {
+    for rest in RESTS {
+        let (_, score) = sheet(chosen_on(streams), Method::LevelOneTold { rest }).best();
+        report.figure(
+            format!("told once in {rest}: NAB, 1st half"),
+            score,
+            "of 100",
+        );
     }
 }
 
@@ -253,7 +250,7 @@ fn speed(streams: &[Stream], machines: &[Machine]) -> f64 {
     let (mut fed, mut farthest) = (0usize, 0.0_f64);
     for _ in 0..ROUNDS {
         for (times, samples) in &series {
-            let mut level = method::level();
+            let mut level = Level::unitless();
             for (at_us, sample) in times.iter().zip(*samples) {
                 // Read, so that the compiler leaves nothing of it out.
                 if let Some(departure) = level.feed(*at_us, *sample) {

@@ -4,8 +4,7 @@
 
 use std::collections::VecDeque;
 
-use firstlook_detect::Level;
-use firstlook_model::{SignalKind, Unit};
+use firstlook_detect::{Departure, Level};
 
 /// Of the published windowed Gaussian: samples in its window, and by how many it moves on.
 const GAUSSIAN_WINDOW: usize = 6_400;
@@ -20,11 +19,13 @@ const AVERAGE_WINDOW: usize = 60;
 /// A way to score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// Distance from level one's usual level, in its scales.
+    /// How strange level one finds it: its distance from the usual level, in the usual deviations and against the distances that
+    /// the series had before, whichever is less.
     LevelOne,
-    /// The same distance held against all that the series had before: their power mean, which the worst ones rule where
-    /// the power is high. What a series does every day is no news then, however far from its usual level it leads.
-    LevelOneOwnPast { power: f64 },
+    /// The same, where a departure that goes on is told once: a sample scores only where none of so many before it was as strange.
+    LevelOneTold { rest: usize },
+    /// The distance in the usual deviations alone.
+    LevelOneScales,
     /// Standard deviations from the mean of the last samples, as published.
     WindowedGaussian,
     /// Difference to the mean of the last samples.
@@ -37,8 +38,11 @@ impl Method {
     /// A score per sample. `first` is how many samples [`Method::FirstSamples`] is fitted on; the others need none.
     pub fn scores(self, times_us: &[i64], samples: &[f64], first: usize) -> Vec<f64> {
         match self {
-            Self::LevelOne => level_one(times_us, samples),
-            Self::LevelOneOwnPast { power } => own_past(times_us, samples, power),
+            Self::LevelOne => level_one(times_us, samples, |d| d.strangeness()),
+            Self::LevelOneTold { rest } => {
+                told_once(level_one(times_us, samples, |d| d.strangeness()), rest)
+            }
+            Self::LevelOneScales => level_one(times_us, samples, |d| d.distance.abs() / d.scale),
             Self::WindowedGaussian => windowed_gaussian(samples),
             Self::MovingAverage => moving_average(samples),
             Self::FirstSamples => first_samples(samples, first),
@@ -46,38 +50,33 @@ impl Method {
     }
 }
 
-/// Level one as it is for a gauge from 0 to 1: recordings carry no unit, and this one has the smallest floor.
-pub fn level() -> Level {
-    Level::new(Unit::Ratio, SignalKind::Gauge)
-}
-
-fn level_one(times_us: &[i64], samples: &[f64]) -> Vec<f64> {
-    let mut level = level();
+fn level_one(times_us: &[i64], samples: &[f64], score_of: fn(&Departure) -> f64) -> Vec<f64> {
+    let mut level = Level::unitless();
     let score = |(at_us, sample): (&i64, &f64)| {
         let departure = level.feed(*at_us, *sample);
-        departure.map_or(0.0, |d| d.distance.abs() / d.scale)
+        departure.as_ref().map_or(0.0, score_of)
     };
     times_us.iter().zip(samples).map(score).collect()
 }
 
-fn own_past(times_us: &[i64], samples: &[f64], power: f64) -> Vec<f64> {
-    let mut level = level();
-    let (mut sum, mut count) = (0.0_f64, 0.0);
-    let score = |(at_us, sample): (&i64, &f64)| {
-        let Some(departure) = level.feed(*at_us, *sample) else {
-            return 0.0;
-        };
-        if count == 0.0 {
-            // The scale stands for a past that there is not yet.
-            (sum, count) = (departure.scale.powf(power), 1.0);
+/// Keeps a score only where it is above all of the `rest` before it.
+fn told_once(scores: Vec<f64>, rest: usize) -> Vec<f64> {
+    // Places of falling scores among the last, the highest first.
+    let mut falling: VecDeque<usize> = VecDeque::new();
+    let told = |(at, score): (usize, &f64)| {
+        while falling.front().is_some_and(|first| first + rest < at) {
+            falling.pop_front();
         }
-        let distance = departure.distance.abs();
-        let usual = (sum / count).powf(1.0 / power);
-        sum += distance.powf(power);
-        count += 1.0;
-        distance / usual
+        let news = falling
+            .front()
+            .is_none_or(|highest| *score > scores[*highest]);
+        while falling.back().is_some_and(|last| scores[*last] <= *score) {
+            falling.pop_back();
+        }
+        falling.push_back(at);
+        if news { *score } else { 0.0 }
     };
-    times_us.iter().zip(samples).map(score).collect()
+    scores.iter().enumerate().map(told).collect()
 }
 
 fn windowed_gaussian(samples: &[f64]) -> Vec<f64> {
@@ -147,9 +146,10 @@ fn moments<'a>(samples: impl ExactSizeIterator<Item = &'a f64> + Clone) -> (f64,
 mod tests {
     use super::*;
 
-    const ALL: [Method; 5] = [
+    const ALL: [Method; 6] = [
         Method::LevelOne,
-        Method::LevelOneOwnPast { power: 4.0 },
+        Method::LevelOneScales,
+        Method::LevelOneTold { rest: 20 },
         Method::WindowedGaussian,
         Method::MovingAverage,
         Method::FirstSamples,
@@ -185,12 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn a_departure_that_goes_on_is_told_once_and_a_greater_one_again() {
+        let told = told_once(vec![0.0, 2.0, 1.0, 2.0, 3.0, 0.0, 0.0, 1.0], 2);
+        assert_eq!(told, [0.0, 2.0, 0.0, 0.0, 3.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
     fn what_a_series_did_before_is_less_strange_the_second_time() {
         let (times, mut samples) = wave(400);
         (samples[100], samples[350]) = (50.0, 50.0);
-        let scores = Method::LevelOneOwnPast { power: 4.0 }.scores(&times, &samples, 0);
+        let scores = Method::LevelOne.scores(&times, &samples, 0);
         assert!(
-            scores[350] < 0.9 * scores[100],
+            scores[350] < 0.95 * scores[100],
             "{} {}",
             scores[350],
             scores[100]

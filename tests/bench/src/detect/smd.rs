@@ -239,7 +239,7 @@ mod tests {
                 metrics: vec![1],
             }],
         };
-        let scores = machine.scores(Method::LevelOneOwnPast { power: 2.0 });
+        let scores = machine.scores(Method::LevelOne);
         assert_eq!((scores.area, scores.hit_rate), (1.0, 1.0), "{scores:?}");
     }
 }
