@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::drill::{CATALOGUE, Drill};
+use crate::catalogue::CATALOGUE;
+use crate::drill::Drill;
 use crate::lab::plan::HostPlan;
 
 /// Fire drills: real services on several hosts, real faults, scored verdicts

@@ -99,6 +99,17 @@ pub fn run(lab: &Lab) -> anyhow::Result<bool> {
             }),
         ],
     )?;
+    sheet.fault(
+        Fault::HostDown,
+        &[
+            ("app2 is not reached from app1", |lab| {
+                eventually(|| Ok(!fault::reaches(lab, "app1", "app2", 8080)?))
+            }),
+            ("haproxy takes app2 out", |lab| {
+                haproxy_says(lab, "app2 is DOWN")
+            }),
+        ],
+    )?;
     of_services(&mut sheet)?;
     Ok(sheet.all_hold)
 }
@@ -170,6 +181,13 @@ fn of_services(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
             }),
             ("customers meet failures", failures_rise),
         ],
+    )?;
+    sheet.fault(
+        Fault::NoisyNeighbour,
+        &[("a task of db1 waits for CPU time most of the time", |lab| {
+            let waits = "awk '/^some/ { sub(\"avg10=\", \"\", $2); print ($2 > 60) }' /proc/pressure/cpu";
+            logged(lab, "db1", waits, "1")
+        })],
     )?;
     sheet.fault(
         Fault::FilesystemFrozen,

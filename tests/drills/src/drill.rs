@@ -42,194 +42,6 @@ pub struct Drill {
     pub core: bool,
 }
 
-/// Every drill.
-pub const CATALOGUE: [Drill; 15] = [
-    Drill {
-        name: "disk-full",
-        about: "the database's filesystem on db1 has no free block",
-        fault: Fault::DiskFull,
-        truth: Truth {
-            components: &["filesystem:db1/var/lib/postgresql"],
-            fault: "disk-full",
-            parts_of_host: None,
-        },
-        also: None,
-        core: true,
-    },
-    Drill {
-        name: "service-down",
-        about: "the application's main process on app1 is killed",
-        fault: Fault::ServiceDown,
-        truth: Truth {
-            components: &["service:app1/shop.service"],
-            fault: "service-down",
-            parts_of_host: None,
-        },
-        also: None,
-        core: true,
-    },
-    Drill {
-        name: "bad-deploy",
-        about: "app1 is restarted with a configuration that fails every request",
-        fault: Fault::BadDeploy,
-        truth: Truth {
-            components: &["service:app1/shop.service"],
-            fault: "bad-deploy",
-            parts_of_host: None,
-        },
-        also: None,
-        core: true,
-    },
-    Drill {
-        name: "packet-loss",
-        about: "28% of the packets to db1 are dropped at its interface",
-        fault: Fault::PacketLoss,
-        truth: Truth {
-            components: &["interface:db1/eth0", "host:db1/link"],
-            fault: "packet-loss",
-            parts_of_host: None,
-        },
-        also: None,
-        core: true,
-    },
-    Drill {
-        name: "host-partitioned",
-        about: "app2's cable is pulled out of the bridge",
-        fault: Fault::HostPartitioned,
-        truth: Truth {
-            components: &["host:app2"],
-            fault: "host-partitioned",
-            parts_of_host: Some("app2"),
-        },
-        also: None,
-        core: true,
-    },
-    Drill {
-        name: "service-hung",
-        about: "the application's main process on app1 is stopped by a signal",
-        fault: Fault::ServiceHung,
-        truth: Truth {
-            components: &["service:app1/shop.service"],
-            fault: "service-hung",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "database-hung",
-        about: "the database's processes on db1 are stopped by a signal",
-        fault: Fault::DatabaseHung,
-        truth: Truth {
-            components: &["service:db1/postgresql@15-main.service"],
-            fault: "service-hung",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "oom-kill",
-        about: "a request eats the memory that the application on app1 may have",
-        fault: Fault::OutOfMemory,
-        truth: Truth {
-            components: &["service:app1/shop.service"],
-            fault: "oom-kill",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "database-lock",
-        about: "somebody's transaction on db1 holds the orders",
-        fault: Fault::DatabaseLock,
-        truth: Truth {
-            components: &["service:db1/postgresql@15-main.service"],
-            fault: "database-lock",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "firewall-reject",
-        about: "a filter on db1 rejects calls to the database",
-        fault: Fault::FirewallReject,
-        truth: Truth {
-            components: &["service:db1/postgresql@15-main.service"],
-            fault: "firewall-reject",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "firewall-drop",
-        about: "a filter on db1 drops calls to the database without a word",
-        fault: Fault::FirewallDrop,
-        truth: Truth {
-            components: &["service:db1/postgresql@15-main.service"],
-            fault: "firewall-drop",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "load-surge",
-        about: "eight times as many customers as usual, more than the applications' pools are made for",
-        fault: Fault::LoadSurge,
-        truth: Truth {
-            components: &["service:edge1/haproxy.service"],
-            fault: "load-surge",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "filesystem-frozen",
-        about: "the database's filesystem on db1 takes no more writes, and says nothing",
-        fault: Fault::FilesystemFrozen,
-        truth: Truth {
-            components: &["filesystem:db1/var/lib/postgresql"],
-            fault: "filesystem-hung",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "innocent-change",
-        about: "a harmless change on app2, then the application's main process on app1 is killed",
-        fault: Fault::InnocentChange,
-        truth: Truth {
-            components: &["service:app1/shop.service"],
-            fault: "service-down",
-            parts_of_host: None,
-        },
-        also: None,
-        core: false,
-    },
-    Drill {
-        name: "two-faults",
-        about: "the database's filesystem on db1 has no free block, and app1's main process is killed",
-        fault: Fault::TwoFaults,
-        truth: Truth {
-            components: &["filesystem:db1/var/lib/postgresql"],
-            fault: "disk-full",
-            parts_of_host: None,
-        },
-        also: Some(Truth {
-            components: &["service:app1/shop.service"],
-            fault: "service-down",
-            parts_of_host: None,
-        }),
-        core: false,
-    },
-];
-
 /// How a drill went.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
@@ -299,6 +111,7 @@ fn run(lab: &Lab, drill: &'static Drill) -> Outcome {
 
 fn inject_and_watch(lab: &Lab, outcome: &mut Outcome) -> anyhow::Result<()> {
     let responder = lab.responder()?;
+    outcome.drill.fault.prepare(lab)?;
     outcome.quiet_before = watch::quiet(responder, QUIET, QUIET_DEADLINE)?;
     outcome.injected_at = clock::now_rfc3339();
     let injected = Instant::now();
@@ -374,6 +187,7 @@ fn shortcomings(drill: &Drill, quiet_before: bool, watched: &Watched) -> Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CATALOGUE;
     use crate::verdict::Suspect;
 
     fn right() -> Watched {

@@ -7,6 +7,7 @@
 //! Exit codes: 0 every drill passed, 1 a drill or the lab failed, 2 usage.
 
 mod args;
+mod catalogue;
 mod check;
 mod clock;
 mod command;

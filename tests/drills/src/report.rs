@@ -107,7 +107,7 @@ fn pretty(document: &impl Serialize) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drill::CATALOGUE;
+    use crate::catalogue::CATALOGUE;
     use crate::watch::Watched;
 
     fn outcome(at: usize, failures: &[&str]) -> Outcome {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,14 @@ const JOIN_AND_RUN: &str = "for dir in $1; do echo $$ 2>/dev/null > \"$dir/cgrou
 pub struct Host {
     /// Its place in the plan.
     pub plan: &'static HostPlan,
+    running: Mutex<Running>,
+}
+
+/// What a host runs as. Another after each boot.
+#[derive(Debug)]
+struct Running {
     container: Child,
+    /// Its PID 1 as this machine counts; 0 before it is known.
     init: u32,
 }
 
@@ -99,6 +107,15 @@ impl Host {
     /// # Errors
     /// When it does not boot within 180 s; the message carries the end of its console.
     pub fn boot(plan: &'static HostPlan) -> anyhow::Result<Self> {
+        let host = Self {
+            running: Mutex::new(Self::launch(plan)?),
+            plan,
+        };
+        host.come_up()?;
+        Ok(host)
+    }
+
+    fn launch(plan: &'static HostPlan) -> anyhow::Result<Running> {
         let name = plan.outer_name();
         cgroup::create(&name)?;
         let console = File::create(plan.dir().join("console.log"))?;
@@ -127,12 +144,13 @@ impl Host {
         // A group of its own: an interrupt from the terminal is for us, not for the hosts.
         .process_group(0);
         let container = boot.spawn().context("starting systemd-nspawn")?;
-        let mut host = Self {
-            plan,
-            container,
-            init: 0,
-        };
-        host.wait_until_up().with_context(|| {
+        Ok(Running { container, init: 0 })
+    }
+
+    /// Waits until systemd says that it is up, and sees to the rest.
+    fn come_up(&self) -> anyhow::Result<()> {
+        let plan = self.plan;
+        self.wait_until_up().with_context(|| {
             let console = fs::read_to_string(plan.dir().join("console.log")).unwrap_or_default();
             let lines: Vec<&str> = console.lines().collect();
             format!(
@@ -141,8 +159,39 @@ impl Host {
                 lines[lines.len().saturating_sub(4)..].join(" | ")
             )
         })?;
-        host.own_accounts()?;
-        Ok(host)
+        self.own_accounts()
+    }
+
+    /// Has it shut down in order, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it does not take the order.
+    pub fn power_off(&self) -> anyhow::Result<()> {
+        self.shell("kill -s RTMIN+4 1").map(drop)
+    }
+
+    /// Boots it again, if it is shut down or about to be.
+    ///
+    /// # Errors
+    /// As those of `boot`, or when it was not on its way down and stays up.
+    pub fn boot_again(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.running().container.try_wait()?.is_none() {
+            if begun.elapsed() > STEP_DEADLINE {
+                bail!("{} does not shut down", self.plan.name);
+            }
+            thread::sleep(POLL);
+        }
+        *self.running() = Self::launch(self.plan)?;
+        self.come_up()
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn init(&self) -> u32 {
+        self.running().init
     }
 
     /// Runs a command inside to its end and gives its standard output.
@@ -150,7 +199,7 @@ impl Host {
     /// # Errors
     /// When it fails or is not over within `deadline`.
     pub fn check(&self, command: &[&str], deadline: Duration) -> anyhow::Result<String> {
-        check(&mut self.plan.command(self.init, command), deadline)
+        check(&mut self.plan.command(self.init(), command), deadline)
             .with_context(|| format!("on {}", self.plan.name))
     }
 
@@ -168,7 +217,7 @@ impl Host {
     /// When it is not over within 60 s.
     pub fn try_shell(&self, line: &str) -> anyhow::Result<Ended> {
         run(
-            &mut self.plan.command(self.init, &["sh", "-c", line]),
+            &mut self.plan.command(self.init(), &["sh", "-c", line]),
             STEP_DEADLINE,
         )
         .with_context(|| format!("on {}", self.plan.name))
@@ -197,25 +246,27 @@ impl Host {
 
     /// A file of the running host as this machine sees it, mounts inside the host included.
     pub fn inner_path(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.init))
+        PathBuf::from(format!("/proc/{}/root{path}", self.init()))
     }
 
     /// Collects the container's exit after its processes were killed.
     pub fn reap(&mut self) {
-        let _ = self.container.kill();
-        let _ = self.container.wait();
+        let mut running = self.running();
+        let _ = running.container.kill();
+        let _ = running.container.wait();
     }
 
-    fn wait_until_up(&mut self) -> anyhow::Result<()> {
+    fn wait_until_up(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.container.try_wait()? {
+            if let Some(status) = self.running().container.try_wait()? {
                 bail!("the container ended with {status}");
             }
-            if self.init == 0 {
-                self.init = cgroup::init_process(&self.plan.outer_name()).unwrap_or(0);
+            if self.init() == 0 {
+                let found = cgroup::init_process(&self.plan.outer_name());
+                self.running().init = found.unwrap_or(0);
             }
-            if self.init != 0 {
+            if self.init() != 0 {
                 let state = self.try_shell("systemctl is-system-running")?.stdout;
                 match state.trim() {
                     "running" => return Ok(()),
