@@ -131,7 +131,7 @@ impl Cpu {
         }];
         // Where others than its services take the cores, the greatest among them is a victim, too.
         if self.is_own_work(usage) {
-            found.extend(hog(run, usage));
+            found.extend(hog(run, usage, context));
         }
         found
     }
@@ -186,22 +186,28 @@ impl Cpu {
     }
 }
 
-fn hog(run: &Run, usage: &Use<'_>) -> Option<Finding> {
+fn hog(run: &Run, usage: &Use<'_>, context: &Context) -> Option<Finding> {
     let sum = usage.sum();
     let (hog, cores) = usage.by.first()?;
     let share = cores / sum;
     let greedy = *cores >= HOG_CORES && share >= HOG_SHARE;
+    let called = context.callers(hog).any();
     greedy.then(|| Finding {
         component: (*hog).clone(),
         peer: None,
-        kind: kinds::CPU_HOG,
+        kind: if called {
+            kinds::CPU_HOG
+        } else {
+            kinds::CPU_NOISY_NEIGHBOUR
+        },
         family: families::CPU,
         span: run.span,
         severity: share,
         gate: false,
         text: format!(
-            "uses {cores:.2} cores, {} of what all services of the saturated host use",
-            words::percent(share)
+            "uses {cores:.2} cores, {} of what all services of the saturated host use{}",
+            words::percent(share),
+            if called { "" } else { ", and nobody calls it" },
         ),
         source: Source::Metric(names::SERVICE_CPU),
     })

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use firstlook_model::signal::SERIES_LIMIT;
 use firstlook_model::{
-    Change, ComponentId, EdgeObservation, HostId, Inventory, LogBlock, LogSource, MetricBlock,
-    Mount, Schema, SchemaId, Timestamp, UnitState,
+    Change, ChangeKind, ComponentId, EdgeObservation, HostId, Inventory, LogBlock, LogSource,
+    MetricBlock, Mount, Schema, SchemaId, Timestamp, UnitState,
 };
 
 use crate::baseline::Baseline;
@@ -24,6 +24,7 @@ use crate::cpu::Cpu;
 use crate::disk::Disk;
 use crate::edges::Edges;
 use crate::io::Io;
+use crate::jobs::Jobs;
 use crate::level::Levels;
 use crate::limits::HostLimits;
 use crate::listeners::Listeners;
@@ -78,6 +79,7 @@ pub(crate) struct Host {
     disks: BTreeMap<ComponentId, Disk>,
     services: BTreeMap<ComponentId, Service>,
     units: BTreeMap<ComponentId, Unit>,
+    jobs: Jobs,
     probes: Probes,
     certificates: Certificates,
     pub logs: Logs,
@@ -116,6 +118,7 @@ impl Host {
             disks: BTreeMap::new(),
             services: BTreeMap::new(),
             units: BTreeMap::new(),
+            jobs: Jobs::default(),
             probes: Probes::default(),
             certificates: Certificates::default(),
             logs: Logs::default(),
@@ -266,6 +269,7 @@ impl Host {
         self.filesystems.clear();
         self.services.values_mut().for_each(Service::stepped);
         self.units.clear();
+        self.jobs.stepped();
         self.probes.stepped();
         self.certificates.stepped();
         self.logs.stepped();
@@ -328,8 +332,12 @@ impl Host {
         self.touch(state.time);
         let (service, at) = (state.component.clone(), state.time);
         let room = self.units.len() < config.component_limit;
+        let warm = self.is_warm(at, config);
         match self.units.get_mut(&service) {
             Some(known) => {
+                if warm && at > known.last() {
+                    self.jobs.take_unit(known.state(), &state);
+                }
                 if known.take(state) {
                     self.killed(
                         &service,
@@ -346,6 +354,9 @@ impl Host {
     }
 
     pub fn take_change(&mut self, change: &Change, config: &DetectConfig, refusals: &mut Refusals) {
+        if change.kind == ChangeKind::Reboot {
+            self.jobs.booted(change.time);
+        }
         if self
             .changes
             .iter()

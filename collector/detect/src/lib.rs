@@ -33,6 +33,7 @@ mod growth;
 mod heartbeat;
 mod host;
 mod io;
+mod jobs;
 mod kernel;
 mod level;
 mod lifetime;

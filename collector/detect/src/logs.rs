@@ -36,6 +36,11 @@ const TELLING: Limits = Limits {
     least: 2,
     seconds: 1,
 };
+/// And of what is said once and then no more.
+const LAST_WORDS: Limits = Limits {
+    least: 1,
+    seconds: 1,
+};
 const COMPLAINTS: Limits = Limits {
     least: 3,
     seconds: 2,
@@ -172,8 +177,11 @@ impl Log {
     fn take_phrase(&mut self, phrase: Phrase, entry: &LogEntry, learning: bool) {
         // Some kernels' lines speak of processes that are none of this host's.
         let kernel = entry.source == LogSource::Kernel;
+        let of_host = entry.component.kind() == ComponentKind::Host;
         let counts = match phrase {
             Phrase::Refused | Phrase::Timeout => true,
+            // The first process speaks for the host, in the journal; users have service managers that end as they leave.
+            Phrase::ShuttingDown => entry.source == LogSource::Journald && of_host,
             _ => !kernel,
         };
         if !counts || entry.severity < phrase.least_severity() {
@@ -187,6 +195,7 @@ impl Log {
         let (limits, learning) = match phrase {
             // Never usual, not even where it was there first.
             Phrase::NoSpace => (NO_SPACE, false),
+            Phrase::ShuttingDown => (LAST_WORDS, false),
             Phrase::Refused | Phrase::Timeout | Phrase::AuthFailed | Phrase::Quota => {
                 (COMPLAINTS, learning)
             }

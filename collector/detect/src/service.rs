@@ -47,6 +47,8 @@ const READ_GATES_AFTER: Duration = Duration::from_secs(6);
 /// At most this much CPU, in cores, is idle, whatever is usual; and this share of the usual.
 const IDLE_CORES: f64 = 0.005;
 const IDLE_SHARE: f64 = 0.2;
+/// More of its usual CPU time than this, and it works.
+const WORK_SHARE: f64 = 0.5;
 /// So long in a sleep that no signal ends, and what it waits for may be hung.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// A sample older than this says no more that somebody waits: samples may be five seconds apart.
@@ -74,6 +76,7 @@ pub(crate) struct Service {
     usual_memory: Baseline,
     memory: f64,
     memory_limit: Option<f64>,
+    processes: Option<f64>,
     growth: Growth,
     queue: Option<(f64, f64)>,
     accept: Watch,
@@ -101,6 +104,7 @@ impl Default for Service {
             usual_memory: Baseline::NEW,
             memory: 0.0,
             memory_limit: None,
+            processes: None,
             growth: Growth::default(),
             queue: None,
             accept: Watch::default(),
@@ -127,7 +131,13 @@ impl Service {
         }
         if let Some((used, secs)) = self.cpu.step(at, row.get(CPU)) {
             self.used.push(at, used, secs);
-            self.usual_cpu.feed(used / secs, CPU_FLOOR);
+            // What it uses while it may be held is not what is usual.
+            if self
+                .blocked
+                .is_none_or(|span| at.since(span.first) < STUCK_AFTER)
+            {
+                self.usual_cpu.feed(used / secs, CPU_FLOOR);
+            }
         }
         if let Some(memory) = row.get(MEMORY) {
             self.memory = memory;
@@ -135,6 +145,7 @@ impl Service {
             self.growth.take(at, memory);
             self.memory_limit = row.get(MEMORY_LIMIT);
         }
+        self.processes = row.get(PROCESSES);
         if let (Some(stopped), Some(processes)) = (row.get(STOPPED), row.get(PROCESSES)) {
             let bad = stopped >= 1.0 && stopped >= processes;
             self.stop
@@ -193,12 +204,24 @@ impl Service {
         }
     }
 
-    /// When some process of it has waited for something that may be hung, as a frozen filesystem: `None` unless for seconds.
-    pub fn stuck(&self, now: Timestamp) -> Option<Span> {
+    /// When some process of it has been in a sleep that no signal ends, sample by sample: `None` unless for seconds.
+    pub fn blocked(&self, now: Timestamp) -> Option<Span> {
         let lasts = |span: &Span| {
             now.since(span.first) >= STUCK_AFTER && now.since(span.last) <= STUCK_FRESH
         };
         self.blocked.filter(lasts)
+    }
+
+    /// When it has waited for something that may be hung, as a frozen filesystem. Who writes much is seen in such a sleep in every
+    /// sample, too, each time in another, and works meanwhile.
+    pub fn stuck(&self, now: Timestamp) -> Option<Span> {
+        self.blocked(now).filter(|_| !self.works())
+    }
+
+    fn works(&self) -> bool {
+        self.used
+            .ratio()
+            .is_some_and(|cores| cores > IDLE_CORES.max(WORK_SHARE * self.usual_cpu.location()))
     }
 
     /// Memory that only grows; `available`: bytes that its host has to give.
@@ -219,6 +242,11 @@ impl Service {
         let both = of_limit.into_iter().chain(of_host);
         let left = both.min_by(|a, b| a.bytes.total_cmp(&b.bytes));
         self.growth.finding(id, now, left)
+    }
+
+    /// How many it had in the last sample.
+    pub fn processes(&self) -> Option<f64> {
+        self.processes
     }
 
     /// In cores, over the last ten seconds.

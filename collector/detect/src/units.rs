@@ -275,6 +275,11 @@ impl Unit {
         self.state.wanted || is_up(&self.state)
     }
 
+    /// The state that it was last seen in.
+    pub fn state(&self) -> &UnitState {
+        &self.state
+    }
+
     pub fn component(&self) -> &ComponentId {
         &self.state.component
     }

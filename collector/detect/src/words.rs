@@ -53,7 +53,11 @@ pub(crate) fn span(value: Duration) -> String {
 
 /// `1 line`, `3 lines`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+    let plural = match (number, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, false) => "s",
+        (_, true) => "es",
+    };
     format!("{number} {noun}{plural}")
 }
 

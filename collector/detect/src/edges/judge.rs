@@ -5,7 +5,7 @@ use std::time::Duration;
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Direction, Timestamp};
 
-use super::track::{LOSS, LOSSY, SLOW, SLOW_MS, SLOW_TIMES, STALL, SYN, Track};
+use super::track::{FULL, LOSS, LOSSY, RETRY, SLOW, SLOW_MS, SLOW_TIMES, STALL, SYN, Track};
 use super::{EdgeKey, Edges};
 use crate::draft::{Finding, Source};
 use crate::own::is_own;
@@ -20,6 +20,7 @@ const LOSS_GATES_AFTER: Duration = Duration::from_secs(8);
 const SYN_GATES_AFTER: Duration = Duration::from_secs(3);
 const SLOW_GATES_AFTER: Duration = Duration::from_secs(10);
 const STALL_GATES_AFTER: Duration = Duration::from_secs(4);
+const FULL_GATES_AFTER: Duration = Duration::from_secs(8);
 /// No connection for this long, and twice as long as is usual between two, is none left.
 const GONE_AFTER: Duration = Duration::from_secs(4);
 /// A slow restart of the callee is over by then.
@@ -69,6 +70,12 @@ impl Judged<'_> {
             let severity = (0.4 + 4.0 * (run.latest - LOSSY)).min(0.95);
             found.push(self.finding(kinds::EDGE_RETRANSMITS, run.span, severity, gate, text));
         }
+        found.extend(
+            track
+                .large_stuck
+                .live(now, FULL)
+                .map(|run| self.large_stuck(run)),
+        );
         if inbound {
             return found;
         }
@@ -84,7 +91,34 @@ impl Judged<'_> {
         }
         found.extend(track.slow.live(now, SLOW).map(|run| self.slow(run)));
         found.extend(track.stalled.live(now, STALL).map(|run| self.stalled(run)));
+        found.extend(
+            track
+                .retrying
+                .live(now, RETRY)
+                .map(|run| self.retrying(run)),
+        );
         found
+    }
+
+    /// At either end: whoever sends the large ones sees it.
+    fn large_stuck(&self, run: &Run) -> Finding {
+        let text = format!(
+            "{} with a full packet that is not acknowledged, while others are made and small ones pass",
+            words::count(run.latest as u64, "connection"),
+        );
+        let gate = self.track.is_regular() && run.span.length() >= FULL_GATES_AFTER;
+        self.finding(kinds::EDGE_LARGE_STUCK, run.span, 0.8, gate, text)
+    }
+
+    /// No reason for an incident by itself: whoever asks again may be answered then.
+    fn retrying(&self, run: &Run) -> Finding {
+        let times = run.latest / run.usual.max(0.1);
+        let text = format!(
+            "connects {:.1} times a second, usual {:.1}, and gets no more for it",
+            run.latest, run.usual,
+        );
+        let severity = (0.3 + 0.05 * times).min(0.8);
+        self.finding(kinds::EDGE_RETRYING, run.span, severity, false, text)
     }
 
     fn slow(&self, run: &Run) -> Finding {

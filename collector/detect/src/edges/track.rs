@@ -22,6 +22,16 @@ const RTT_FLOOR_MS: f64 = 0.2;
 const RTT_SEEN: u32 = 6;
 /// How long a path may be slow until that is how it is.
 const ADOPT_AFTER: Duration = Duration::from_secs(3_600);
+/// Connects: times the usual, and a second above it, from which a caller asks again and again; and times the usual that comes
+/// back at which it gets no more for it.
+const RETRIES_TIMES: f64 = 5.0;
+const RETRIES_ABOVE: f64 = 10.0;
+const RETRIES_OVER: f64 = 2.0;
+const ANSWERED_TIMES: f64 = 1.5;
+/// Bytes a second that usually come back, under which an edge is no question and answer.
+const ANSWERS: f64 = 50.0;
+/// Who connects so often for so long does so: a setting changed.
+const CONNECTS_AFTER: Duration = Duration::from_secs(1_800);
 /// Unanswered for this long, or twice as long as is usual on the edge: long polls wait by design.
 const STALLED_MS: f64 = 3_000.0;
 /// Observations with a connection in which the longest wait is learned.
@@ -33,6 +43,9 @@ pub(super) const LOSS: Rule = Rule::new(2, 2, 20);
 pub(super) const SYN: Rule = Rule::new(2, 2, 20);
 pub(super) const SLOW: Rule = Rule::new(3, 4, 20);
 pub(super) const STALL: Rule = Rule::new(2, 2, 20);
+/// After a restart of the callee all connect once: that is over with one dump.
+pub(super) const RETRY: Rule = Rule::new(3, 4, 30);
+pub(super) const FULL: Rule = Rule::new(3, 4, 30);
 
 /// When an edge carried connections.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,6 +83,9 @@ pub(crate) struct Track {
     pub(super) unanswered: Watch,
     pub(super) slow: Watch,
     pub(super) stalled: Watch,
+    usual_opens: Baseline,
+    pub(super) retrying: Watch,
+    pub(super) large_stuck: Watch,
 }
 
 impl Track {
@@ -94,6 +110,9 @@ impl Track {
             unanswered: Watch::default(),
             slow: Watch::default(),
             stalled: Watch::default(),
+            usual_opens: Baseline::NEW,
+            retrying: Watch::default(),
+            large_stuck: Watch::default(),
         }
     }
 
@@ -122,6 +141,9 @@ impl Track {
         self.take_loss(at, stats, warm);
         self.take_syn(at, stats, warm);
         self.take_rtt(at, stats, warm);
+        // Before what is usual of what comes back learns from this dump.
+        self.take_opens(at, stats, interval, warm);
+        self.take_full(at, stats, warm);
         self.take_stall(at, stats, interval, warm);
         self.stats = stats.clone();
     }
@@ -241,6 +263,51 @@ impl Track {
         self.waited_ms = waited;
     }
 
+    fn take_opens(&mut self, at: Timestamp, stats: &EdgeStats, interval: Duration, warm: bool) {
+        let secs = interval.as_secs_f64().max(0.001);
+        let opens = f64::from(stats.opened) / secs;
+        let usual = self.usual_opens.location();
+        let more = opens >= RETRIES_TIMES * usual && opens >= usual + RETRIES_ABOVE;
+        let answered = stats.bytes_received as f64 / secs;
+        let usually = self.usual_inflow.location();
+        let unrewarded = usually >= ANSWERS && answered <= ANSWERED_TIMES * usually;
+        let clear = opens < RETRIES_OVER * usual || opens < usual + RETRIES_ABOVE / 2.0;
+        let known = warm && self.usual_opens.is_warm();
+        judged(
+            &mut self.retrying,
+            at,
+            more && unrewarded,
+            clear,
+            (opens, usual),
+            RETRY,
+            known,
+        );
+        let long = |run: &crate::watch::Run| run.span.length() > CONNECTS_AFTER;
+        if self.retrying.live(at, RETRY).is_some_and(long) {
+            (self.retrying, self.usual_opens) = (Watch::default(), Baseline::NEW);
+        }
+        if self.retrying.is_quiet() {
+            self.usual_opens.feed(opens, 0.5);
+        }
+    }
+
+    /// Every connection in backoff waits with a full segment, while others are made: small packets pass.
+    fn take_full(&mut self, at: Timestamp, stats: &EdgeStats, warm: bool) {
+        let stuck = stats.full_backing_off;
+        let small_pass = stats.syn_sent == 0 && (stats.opened > 0 || stats.bytes_received > 0);
+        let bad = stuck > 0 && stuck == stats.backing_off && small_pass;
+        let reading = (f64::from(stuck), 0.0);
+        judged(
+            &mut self.large_stuck,
+            at,
+            bad,
+            stuck == 0,
+            reading,
+            FULL,
+            warm,
+        );
+    }
+
     /// How long answers usually take at most: a wait that still grows is not yet a usual one.
     fn learn_stall(&mut self, waited: f64, warm: bool) {
         self.usual_stall_ms *= 0.97;
@@ -270,7 +337,14 @@ impl Track {
 
     /// Something about it is beyond a limit, raised or not.
     pub fn is_unwell(&self) -> bool {
-        let watches = [&self.losing, &self.unanswered, &self.slow, &self.stalled];
+        let watches = [
+            &self.losing,
+            &self.unanswered,
+            &self.slow,
+            &self.stalled,
+            &self.retrying,
+            &self.large_stuck,
+        ];
         watches.iter().any(|watch| !watch.is_quiet())
     }
 

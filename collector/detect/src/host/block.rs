@@ -5,6 +5,7 @@ use firstlook_model::{ComponentId, LogEntry, MetricBlock, Timestamp};
 use super::{COVERAGE_S, Host};
 use crate::config::DetectConfig;
 use crate::draft::Source;
+use crate::jobs;
 use crate::kernel::{self, Named};
 use crate::oom::Witness;
 use crate::plan::{Plan, Row};
@@ -88,12 +89,16 @@ impl Host {
             let Some(service) = self.services.get_mut(&cells.component) else {
                 continue;
             };
+            let is_cron = jobs::is_cron(&cells.component);
             for (index, at) in block.times.iter().enumerate() {
                 let warm = self
                     .began
                     .is_some_and(|began| *at >= began.plus(config.warm_up));
                 if service.take(*at, &Row::new(cells, &block.columns, index), warm) {
                     killed.push((&cells.component, *at));
+                }
+                if let Some(processes) = service.processes().filter(|_| is_cron) {
+                    self.jobs.take_cron(*at, processes);
                 }
             }
         }

@@ -64,6 +64,7 @@ impl Host {
         for unit in self.units.values() {
             found.extend(unit.findings(&self.clock, now, context));
         }
+        found.extend(self.jobs.finding(&self.id, now));
         found.extend(self.probes.findings(now));
         found.extend(self.certificates.findings(now));
         let known =
@@ -137,7 +138,7 @@ impl Host {
         if !self
             .services
             .values()
-            .any(|service| service.stuck(now).is_some())
+            .any(|service| service.blocked(now).is_some())
         {
             for (id, filesystem) in &self.filesystems {
                 attested.extend(filesystem.health(id, coverage));
@@ -177,7 +178,7 @@ impl Host {
             coverage,
             last,
             text: format!(
-                "requests, times and queue at their usual levels; would have shown a shift of {STRANGE:.0} deviations"
+                "requests, times and queue at their usual levels; would have shown {STRANGE:.0} times what they moved by before"
             ),
             source: Source::Metric(names::DISK_WEIGHTED_SECONDS),
         };

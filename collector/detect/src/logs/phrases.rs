@@ -32,10 +32,11 @@ pub(super) enum Phrase {
     Quota,
     BadConfig,
     LongPause,
+    ShuttingDown,
 }
 
 impl Phrase {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoSpace,
         Self::Refused,
         Self::Timeout,
@@ -55,6 +56,7 @@ impl Phrase {
         Self::Quota,
         Self::BadConfig,
         Self::LongPause,
+        Self::ShuttingDown,
     ];
 
     /// The kind of symptom that many such lines are.
@@ -79,6 +81,7 @@ impl Phrase {
             Self::Quota => kinds::LOG_QUOTA,
             Self::BadConfig => kinds::LOG_BAD_CONFIG,
             Self::LongPause => kinds::LOG_LONG_PAUSE,
+            Self::ShuttingDown => kinds::LOG_SHUTTING_DOWN,
         }
     }
 
@@ -104,6 +107,7 @@ impl Phrase {
             Self::Quota => "lines that say that a quota is used up or a licence over",
             Self::BadConfig => "lines that say that the configuration cannot be used",
             Self::LongPause => "lines that say that all work stood still",
+            Self::ShuttingDown => "lines that say that the host is shut down",
         }
     }
 
@@ -118,7 +122,7 @@ impl Phrase {
             Self::CertificateExpired | Self::TooManyClients | Self::LockWait => Severity::Info,
             Self::PoolExhausted | Self::WorkersExhausted | Self::BadConfig => Severity::Info,
             Self::ReplicaBroken | Self::ReplicaLags => Severity::Info,
-            Self::LongPause => Severity::Info,
+            Self::LongPause | Self::ShuttingDown => Severity::Info,
             // "Connection timed out" at information level is how servers speak of vanished visitors, and strangers who
             // try names and passwords are every server's daily bread.
             Self::Timeout | Self::NameMissing | Self::AuthFailed | Self::Quota => Severity::Warning,
@@ -150,7 +154,7 @@ impl Said {
 }
 
 /// Case is ignored. Words that programs and runtimes write, not what people may write of them: no word alone.
-const CATALOGUE: [(&str, Phrase); 112] = [
+const CATALOGUE: [(&str, Phrase); 118] = [
     ("no space left on device", Phrase::NoSpace),
     ("enospc", Phrase::NoSpace),
     ("disk is full", Phrase::NoSpace),
@@ -297,6 +301,13 @@ const CATALOGUE: [(&str, Phrase); 112] = [
     (" ms, time limit is ", Phrase::LongPause),
     ("event loop blocked for", Phrase::LongPause),
     ("event loop is blocked", Phrase::LongPause),
+    // systemd of itself, as it begins and as it ends; users have their own, and isolate targets.
+    ("stopped target multi-user.target", Phrase::ShuttingDown),
+    ("stopped target multi-user system", Phrase::ShuttingDown),
+    ("reached target poweroff.target", Phrase::ShuttingDown),
+    ("reached target reboot.target", Phrase::ShuttingDown),
+    ("reached target halt.target", Phrase::ShuttingDown),
+    ("reached target shutdown.target", Phrase::ShuttingDown),
 ];
 
 /// The catalogue, ready to search a line once for all of it. One for all hosts: it takes some hundred kilobytes.

@@ -2,7 +2,9 @@
 
 use firstlook_detect::Detector;
 use firstlook_model::symptom::kinds;
-use firstlook_model::{ActiveState, Columns, Loss, MetricBlock, Record, SchemaId, Timestamp};
+use firstlook_model::{
+    ActiveState, Columns, Loss, MetricBlock, Record, SchemaId, Severity, Timestamp,
+};
 
 use crate::world::{APP, DB, EDGE, START, World, id};
 
@@ -266,4 +268,23 @@ fn a_forgotten_host_is_not_missed() {
         "{:#?}",
         world.shown()
     );
+}
+
+#[test]
+fn a_hosts_last_words_are_kept_while_it_is_silent_and_a_users_are_none() {
+    let mut world = settled();
+    // Whoever leaves ends a service manager of his own.
+    let words = "Reached target shutdown.target - Shutdown.";
+    world.log(DB, "user@1000.service", Severity::Info, words);
+    world.run(3);
+    assert_eq!(world.shown(), Vec::<String>::new());
+    world.manager_says(APP, "Stopped target multi-user.target - Multi-User System.");
+    world.tick();
+    world.hosts[APP].heard = false;
+    world.until("host:app1", kinds::AGENT_SILENT, 20);
+    world.run(60);
+    let said = world
+        .symptom("host:app1", kinds::LOG_SHUTTING_DOWN)
+        .unwrap();
+    assert!(!said.gate);
 }

@@ -302,3 +302,64 @@ fn who_takes_over_from_one_of_two_has_no_surge() {
         assert_eq!(world.shown(), Vec::<String>::new());
     }
 }
+
+#[test]
+fn who_connects_again_and_again_and_gets_no_more_retries() {
+    let mut world = World::new();
+    world.edges[1].opened = 8;
+    world.run(90);
+    world.edges[1].opened = 80;
+    world.until(APP_SERVICE, kinds::EDGE_RETRYING, 16);
+    let symptom = world.symptom(APP_SERVICE, kinds::EDGE_RETRYING).unwrap();
+    assert_eq!(symptom.peer, Some(id(DB_SERVICE)));
+    assert!(!symptom.gate);
+    assert!(
+        symptom
+            .text
+            .contains("connects 40.0 times a second, usual 4.0"),
+        "{}",
+        symptom.text
+    );
+    world.edges[1].opened = 8;
+    world.run(60);
+    assert_eq!(world.shown(), Vec::<String>::new());
+    // Who is answered as much more is asked for more himself.
+    (world.edges[1].opened, world.edges[1].bytes) = (80, 400_000.0);
+    world.run(40);
+    assert!(world.symptom(APP_SERVICE, kinds::EDGE_RETRYING).is_none());
+}
+
+#[test]
+fn all_connect_once_after_a_restart_and_nobody_retries() {
+    let mut world = settled();
+    world.edges[1].opened = 200;
+    world.run(2);
+    world.edges[1].opened = 0;
+    for _ in 0..30 {
+        world.tick();
+        assert_eq!(world.shown(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn connections_that_stick_at_a_full_packet_while_small_ones_pass_are_told_from_a_cut() {
+    let mut world = settled();
+    (world.edges[1].opened, world.edges[1].backing_off) = (3, 4);
+    world.edges[1].full_backing_off = 4;
+    world.until_gate(APP_SERVICE, kinds::EDGE_LARGE_STUCK, 20);
+    let symptom = world.symptom(APP_SERVICE, kinds::EDGE_LARGE_STUCK).unwrap();
+    assert_eq!(symptom.peer, Some(id(DB_SERVICE)));
+    assert!(symptom.text.contains("4 connections with a full packet"));
+    // Small ones wait, too, or new ones are not answered: that is no matter of size.
+    for (backing_off, syn_sent) in [(5, 0), (4, 2)] {
+        let mut world = settled();
+        (world.edges[1].opened, world.edges[1].full_backing_off) = (3, 4);
+        (world.edges[1].backing_off, world.edges[1].syn_sent) = (backing_off, syn_sent);
+        world.run(20);
+        assert!(
+            world
+                .symptom(APP_SERVICE, kinds::EDGE_LARGE_STUCK)
+                .is_none()
+        );
+    }
+}

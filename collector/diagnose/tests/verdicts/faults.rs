@@ -73,7 +73,7 @@ pub fn staged() -> Vec<Staged> {
         (
             "CPU hog on the database host",
             "host:db1",
-            "cpu-saturated",
+            "noisy-neighbour",
             cpu_hog(),
         ),
         ("stopped database", DB, "service-hung", hung_database()),
@@ -299,7 +299,7 @@ fn cpu_hog() -> World {
     world
         .sick("host:db1", "cpu.saturated", 20.0)
         .says("run queue 9 on 2 cores, pressure 88%");
-    world.sick("service:db1/report.service", "cpu.hog", 20.0);
+    world.sick("service:db1/report.service", "cpu.noisy-neighbour", 20.0);
     world
         .sick_edge(APP1, DB, "edge.slow", 18.0)
         .sick_edge(APP2, DB, "edge.slow", 18.0);

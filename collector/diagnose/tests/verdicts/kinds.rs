@@ -98,6 +98,17 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
             }
             world
         }),
+        // Not cut off: it was shut down, and said so. Nor did its services fail.
+        ("host:app1", "host-down", {
+            let mut world = World::lab();
+            world
+                .sick("host:app1", "log.shutting-down", 30.0)
+                .sick(APP1, "unit.down", 28.0)
+                .silent("app1", 24.0)
+                .sick("host:app1", "heartbeat.peers-cut", 18.0)
+                .sick_edge(HAPROXY, APP1, "edge.lost", 27.0);
+            world
+        }),
         // Not firewall-drop: all that comes to the host is dropped, whoever sends it.
         (
             INTERFACE,
@@ -163,6 +174,30 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
         }),
         // Nor because there are too few: more is asked for, by the service where it comes in.
         (HAPROXY, "load-surge", surge()),
+        // Nor retries: what they retry for is still there.
+        (DB, "database-lock", {
+            let mut world = called(&[(DB, "log.lock-wait", 22.0)], "edge.stalled");
+            for app in [APP1, APP2] {
+                world.sick_edge(app, DB, "edge.retrying", 12.0);
+            }
+            world
+        }),
+        // Not a noisy neighbour: the greatest is the one that its own callers wait for.
+        ("host:db1", "cpu-saturated", {
+            called(
+                &[("host:db1", "cpu.saturated", 25.0), (DB, "cpu.hog", 25.0)],
+                "edge.slow",
+            )
+        }),
+        // Nor a storm of jobs: they began long before, and nothing lacked then.
+        (DB_DISK, "disk-full", {
+            let mut world = lab(&[("host:db1", "jobs.began-together", 100.0)]);
+            world
+                .sick(DB_DISK, "filesystem.space-exhausted", 25.0)
+                .sick(DB, "log.no-space", 22.0)
+                .sick(DB, "log.errors", 22.0);
+            world
+        }),
         // Not latency-added: the host itself is slow.
         (
             "host:db1",

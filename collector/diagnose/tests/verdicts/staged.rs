@@ -6,6 +6,7 @@ use crate::world::*;
 pub type Staged = (&'static str, &'static str, World);
 
 pub const DISK: &str = "disk:db1/sda";
+pub const BACKUP: &str = "service:db1/backup.service";
 pub const INTERFACE: &str = "interface:db1/host0";
 
 /// The lab with some symptoms of one component each: (component, kind, began seconds ago).
@@ -120,6 +121,24 @@ fn hosts() -> Vec<Staged> {
             ]),
         ),
         (
+            "host:db1",
+            "cron-storm",
+            called(
+                &[
+                    ("host:db1", "jobs.began-together", 30.0),
+                    ("host:db1", "disk.io-pressure", 24.0),
+                    ("host:db1", "cpu.saturated", 22.0),
+                ],
+                "edge.slow",
+            ),
+        ),
+        ("host:db1", "noisy-neighbour", {
+            let mut world = called(&[("host:db1", "cpu.saturated", 25.0)], "edge.slow");
+            world.service(BACKUP);
+            world.sick(BACKUP, "cpu.noisy-neighbour", 25.0);
+            world
+        }),
+        (
             DISK,
             "disk-slow",
             called(
@@ -170,6 +189,24 @@ fn networks() -> Vec<Staged> {
             on_all_edges(&[(INTERFACE, "network.saturated", 30.0)], "edge.slow"),
         ),
         (INTERFACE, "latency-added", on_all_edges(&[], "edge.slow")),
+        (INTERFACE, "mtu-hole", {
+            let mut world = on_all_edges(&[], "edge.large-stuck");
+            world.sick_edge(APP1, DB, "edge.stalled", 15.0);
+            world
+        }),
+        (DB, "retry-storm", {
+            let mut world = called(
+                &[
+                    (DB, "sockets.accept-queue-full", 20.0),
+                    (DB, "load.surged", 19.0),
+                ],
+                "edge.slow",
+            );
+            for app in [APP1, APP2] {
+                world.sick_edge(app, DB, "edge.retrying", 17.0);
+            }
+            world
+        }),
         (DB, "firewall-reject", {
             let mut world = called(&[], "edge.lost");
             world.sick(APP1, "log.connection-refused", 14.0).sick(

@@ -267,7 +267,7 @@ pub fn family(kind: &str) -> &'static str {
         "cpu" => families::CPU,
         "memory" => families::MEMORY,
         "disk" => families::DISK,
-        "unit" | "process" => families::UNIT,
+        "unit" | "process" | "jobs" => families::UNIT,
         "sockets" | "load" => families::SOCKETS,
         "network" => families::NETWORK,
         "edge" => families::EDGE,

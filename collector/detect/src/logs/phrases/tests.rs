@@ -71,6 +71,10 @@ fn phrases_are_found_in_any_case() {
             "[gc][2104] overhead, spent [1.1s] collecting in the last [1.4s]",
             Phrase::LongPause,
         ),
+        (
+            "Stopped target multi-user.target - Multi-User System.",
+            Phrase::ShuttingDown,
+        ),
     ] {
         assert!(say(text).says(phrase), "{text}");
         assert!(say(text).each().any(|said| said == phrase), "{text}");
