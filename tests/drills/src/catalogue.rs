@@ -10,7 +10,7 @@ const DATABASE_FILES: &[&str] = &["filesystem:db1/var/lib/postgresql"];
 const APP2: &[&str] = &["host:app2"];
 
 /// In the order in which all are run.
-pub const CATALOGUE: [Drill; 18] = [
+pub const CATALOGUE: [Drill; 16] = [
     core(
         "disk-full",
         "the database's filesystem on db1 has no free block",
@@ -90,12 +90,6 @@ pub const CATALOGUE: [Drill; 18] = [
         truth(&["service:edge1/haproxy.service"], "load-surge"),
     ),
     drill(
-        "noisy-neighbour",
-        "somebody's job on db1 takes the CPU time that the host has",
-        Fault::NoisyNeighbour,
-        with_parts(&["host:db1"], "noisy-neighbour", "db1"),
-    ),
-    drill(
         "filesystem-frozen",
         "the database's filesystem on db1 takes no more writes, and says nothing",
         Fault::FilesystemFrozen,
@@ -105,12 +99,6 @@ pub const CATALOGUE: [Drill; 18] = [
         "innocent-change",
         "a harmless change on app2, then the application's main process on app1 is killed",
         Fault::InnocentChange,
-        truth(SHOP, "service-down"),
-    ),
-    drill(
-        "fault-in-surge",
-        "twice as many customers as usual, which is well, then the application's main process on app1 is killed",
-        Fault::ServiceDownInSurge,
         truth(SHOP, "service-down"),
     ),
     Drill {

@@ -183,13 +183,6 @@ fn of_services(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
         ],
     )?;
     sheet.fault(
-        Fault::NoisyNeighbour,
-        &[("a task of db1 waits for CPU time most of the time", |lab| {
-            let waits = "awk '/^some/ { sub(\"avg10=\", \"\", $2); print ($2 > 60) }' /proc/pressure/cpu";
-            logged(lab, "db1", waits, "1")
-        })],
-    )?;
-    sheet.fault(
         Fault::FilesystemFrozen,
         &[
             ("the database waits in a sleep that no signal ends", |lab| {

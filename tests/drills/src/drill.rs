@@ -111,7 +111,6 @@ fn run(lab: &Lab, drill: &'static Drill) -> Outcome {
 
 fn inject_and_watch(lab: &Lab, outcome: &mut Outcome) -> anyhow::Result<()> {
     let responder = lab.responder()?;
-    outcome.drill.fault.prepare(lab)?;
     outcome.quiet_before = watch::quiet(responder, QUIET, QUIET_DEADLINE)?;
     outcome.injected_at = clock::now_rfc3339();
     let injected = Instant::now();

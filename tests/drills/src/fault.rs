@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::command::check;
 use crate::lab::plan::DATABASE_MOUNT;
-use crate::lab::{Lab, cgroup, network, services};
+use crate::lab::{Lab, network, services};
 
 const STEP_DEADLINE: Duration = Duration::from_secs(30);
 /// Between an innocent change and the fault.
@@ -26,11 +26,6 @@ const DROP_TABLE: &str = "fl_drop";
 /// The unit of the customers who come in addition, and how many requests a second they make.
 const RUSH: &str = "fl-rush.service";
 const RUSH_RATE: u32 = 150;
-/// As many more as the applications serve without any trouble.
-const MORE_RATE: u32 = 20;
-/// The unit of a job that computes and computes, and of how much CPU time its host has, in microseconds of 100,000.
-const HOG: &str = "fl-hog.service";
-const SMALL_HOST_US: &str = "60000";
 /// The unit in which somebody's transaction lives.
 const HOLDER: &str = "fl-holder.service";
 /// The database's unit.
@@ -68,32 +63,15 @@ pub enum Fault {
     FirewallDrop,
     /// Several times as many customers as usual.
     LoadSurge,
-    /// A job on `db1`, which has little CPU time then, takes all that it can get.
-    NoisyNeighbour,
     /// The database's filesystem takes no writes, and says nothing.
     FilesystemFrozen,
     /// [`Fault::DiskFull`] and [`Fault::ServiceDown`] at once.
     TwoFaults,
     /// As [`Fault::ServiceDown`], a moment after a change on `app2` that harms nobody.
     InnocentChange,
-    /// As [`Fault::ServiceDown`], while more customers come than usual, and are served well.
-    ServiceDownInSurge,
 }
 
 impl Fault {
-    /// What goes before the fault and harms nobody: no incident may be open while it goes on.
-    ///
-    /// # Errors
-    /// When it could not be begun.
-    pub fn prepare(self, lab: &Lab) -> anyhow::Result<()> {
-        match self {
-            Self::ServiceDownInSurge => {
-                rush(lab, MORE_RATE).context("preparing ServiceDownInSurge")
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Puts the fault in.
     ///
     /// # Errors
@@ -127,14 +105,6 @@ impl Fault {
             Self::FirewallReject => filter_calls(lab, REJECT_TABLE, "reject with tcp reset"),
             Self::FirewallDrop => filter_calls(lab, DROP_TABLE, "drop"),
             Self::LoadSurge => rush(lab, RUSH_RATE),
-            Self::NoisyNeighbour => {
-                cgroup::limit_cpu(&lab.host("db1").plan.outer_name(), SMALL_HOST_US)?;
-                let compute = format!(
-                    "systemd-run --quiet --unit={HOG} sh -c \
-                     'while :; do :; done & while :; do :; done & wait'"
-                );
-                lab.host("db1").shell(&compute).map(drop)
-            }
             Self::FilesystemFrozen => {
                 let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
                 lab.host("db1").shell(&freeze).map(drop)
@@ -149,7 +119,6 @@ impl Fault {
                 thread::sleep(BETWEEN);
                 Self::ServiceDown.inject(lab)
             }
-            Self::ServiceDownInSurge => Self::ServiceDown.inject(lab),
         }
         .with_context(|| format!("injecting {self:?}"))
     }
@@ -201,15 +170,6 @@ impl Fault {
             Self::LoadSurge => {
                 let end = format!("systemctl stop {RUSH} || true");
                 lab.host("load1").shell(&end).map(drop)
-            }
-            Self::NoisyNeighbour => {
-                let end = format!("systemctl stop {HOG} || true");
-                let ended = lab.host("db1").shell(&end).map(drop);
-                cgroup::limit_cpu(&lab.host("db1").plan.outer_name(), cgroup::NO_LIMIT).and(ended)
-            }
-            Self::ServiceDownInSurge => {
-                let ended = Self::LoadSurge.heal(lab);
-                Self::ServiceDown.heal(lab).and(ended)
             }
         }
         .with_context(|| format!("healing {self:?}"))

@@ -42,28 +42,6 @@ pub fn create(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes a limit away.
-pub const NO_LIMIT: &str = "-1";
-
-/// Limits the CPU time of a group, in microseconds of each 100,000.
-///
-/// # Errors
-/// When no hierarchy limits it.
-pub fn limit_cpu(name: &str, micros: &str) -> anyhow::Result<()> {
-    for dir in dirs(name) {
-        let v1 = dir.join("cpu.cfs_quota_us");
-        if v1.exists() {
-            return fs::write(&v1, micros).with_context(|| format!("writing {}", v1.display()));
-        }
-        let v2 = dir.join("cpu.max");
-        if v2.exists() {
-            let micros = if micros == NO_LIMIT { "max" } else { micros };
-            return fs::write(&v2, micros).with_context(|| format!("writing {}", v2.display()));
-        }
-    }
-    bail!("no hierarchy limits the CPU time of {name}")
-}
-
 /// Every process in the group and the groups below it.
 pub fn processes(name: &str) -> Vec<u32> {
     let mut found = Vec::new();
