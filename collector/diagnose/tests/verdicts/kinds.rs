@@ -182,6 +182,23 @@ fn the_same_from_outside_with_another_sign_is_another_fault() {
             }
             world
         }),
+        // Nor of the application's, which waits for a database that loses packets.
+        (INTERFACE, "packet-loss", {
+            let mut world = on_all_edges(
+                &[
+                    ("host:db1", "network.retransmits", 20.0),
+                    (INTERFACE, "network.retransmits", 20.0),
+                ],
+                "edge.retransmits",
+            );
+            for app in [APP1, APP2] {
+                world
+                    .sick_edge(HAPROXY, app, "edge.retrying", 10.0)
+                    .sick_edge(HAPROXY, app, "edge.stalled", 14.0)
+                    .sick(app, "log.timeout", 12.0);
+            }
+            world
+        }),
         // Not a noisy neighbour: the greatest is the one that its own callers wait for.
         ("host:db1", "cpu-saturated", {
             called(
