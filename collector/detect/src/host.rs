@@ -354,15 +354,15 @@ impl Host {
     }
 
     pub fn take_change(&mut self, change: &Change, config: &DetectConfig, refusals: &mut Refusals) {
-        if change.kind == ChangeKind::Reboot {
-            self.jobs.booted(change.time);
-        }
         if self
             .changes
             .iter()
             .any(|known| known.id == change.id && known.time == change.time)
         {
             return;
+        }
+        if change.kind == ChangeKind::Reboot {
+            self.jobs.booted(change.time);
         }
         if self.changes.len() >= config.change_limit.max(1) {
             self.changes.pop_front();

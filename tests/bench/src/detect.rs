@@ -2,8 +2,8 @@
 //! and how fast, beside simple methods on the same streams in the same run.
 //!
 //! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far from the
-//! usual level, in its own scales and against the distances that the series had before. That is what the product judges by.
-//! Beside it the scales alone; and, where detections are events, a departure that goes on told once, as a symptom is.
+//! usual level, against the distances that the series had before. That is what the product judges by. Beside it the distance
+//! in the deviations of late; and, where detections are events, a departure that goes on told once, as a symptom is.
 
 mod curve;
 mod method;
@@ -29,7 +29,8 @@ const FILE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 const ROUNDS: usize = 10;
 /// Samples within which a departure that goes on is told once: of these the one with the highest score over the first, third,
 /// fifth … stream.
-const TOLD: Method = Method::LevelOneTold { rest: 100 };
+const TOLD_ONCE_IN: usize = 100;
+const TOLD: Method = Method::LevelOneTold { rest: TOLD_ONCE_IN };
 const RESTS: [usize; 6] = [25, 50, 100, 200, 400, 800];
 
 #[derive(Args)]
@@ -91,8 +92,8 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
             Target::AtLeast(10.0),
         );
         report.note(format!(
-            "level one without a floor, which recordings without units cannot have; the rest of {TOLD:?} was chosen on every \
-             second stream of NAB"
+            "level one with a floor of a thousandth, as recordings have no units; told once in {TOLD_ONCE_IN} samples, which was \
+             chosen on every second stream of NAB"
         ));
     }
     Ok(report)

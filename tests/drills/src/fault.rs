@@ -104,7 +104,13 @@ impl Fault {
             }
             Self::FirewallReject => filter_calls(lab, REJECT_TABLE, "reject with tcp reset"),
             Self::FirewallDrop => filter_calls(lab, DROP_TABLE, "drop"),
-            Self::LoadSurge => rush(lab, RUSH_RATE),
+            Self::LoadSurge => {
+                let rush = format!(
+                    "systemd-run --quiet --unit={RUSH} python3 /opt/load/load.py \
+                     $(systemctl show -P ExecStart load | grep -o 'http://[^ ]*') {RUSH_RATE} /run/rush.json"
+                );
+                lab.host("load1").shell(&rush).map(drop)
+            }
             Self::FilesystemFrozen => {
                 let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
                 lab.host("db1").shell(&freeze).map(drop)
@@ -174,15 +180,6 @@ impl Fault {
         }
         .with_context(|| format!("healing {self:?}"))
     }
-}
-
-/// So many more requests a second than the usual customers make.
-fn rush(lab: &Lab, rate: u32) -> anyhow::Result<()> {
-    let rush = format!(
-        "systemd-run --quiet --unit={RUSH} python3 /opt/load/load.py \
-         $(systemctl show -P ExecStart load | grep -o 'http://[^ ]*') {rate} /run/rush.json"
-    );
-    lab.host("load1").shell(&rush).map(drop)
 }
 
 /// Fills to the last block: most by reservation, which is quick, the rest by writing.

@@ -271,7 +271,8 @@ mod tests {
             Step::default()
         });
         stop.cancel();
-        driven.await;
+        let ended = timeout(Duration::from_secs(60), driven).await;
+        assert!(ended.is_ok(), "it waits for a step that never ends");
         drop(hang);
     }
 

@@ -328,3 +328,20 @@ fn a_leak_is_a_risk_that_opens_no_incident() {
     world.run(320);
     assert_eq!(world.shown(), Vec::<String>::new());
 }
+
+#[test]
+fn many_lines_of_a_crontab_at_once_are_a_sign_of_the_host_and_no_incident() {
+    let mut world = settled();
+    world.service(APP, "cron.service").processes = 24.0;
+    world.until("host:app1", kinds::JOBS_TOGETHER, 5);
+    let jobs = world.symptom("host:app1", kinds::JOBS_TOGETHER).unwrap();
+    assert!(!jobs.gate && jobs.text.contains("of crontabs"), "{jobs:?}");
+    assert_eq!(world.blamed(), ["host:app1"]);
+    world.service(APP, "cron.service").processes = 4.0;
+    world.run(160);
+    assert_eq!(world.shown(), Vec::<String>::new());
+    // Another service may have as many processes as it likes.
+    world.service(APP, "app.service").processes = 24.0;
+    world.run(20);
+    assert!(world.symptom("host:app1", kinds::JOBS_TOGETHER).is_none());
+}

@@ -330,6 +330,19 @@ fn who_connects_again_and_again_and_gets_no_more_retries() {
 }
 
 #[test]
+fn who_connects_as_often_for_half_an_hour_does_so() {
+    let mut world = World::new();
+    world.edges[1].opened = 8;
+    world.run(90);
+    world.edges[1].opened = 80;
+    world.until(APP_SERVICE, kinds::EDGE_RETRYING, 16);
+    for _ in 0..1_900 {
+        world.tick();
+    }
+    assert_eq!(world.shown(), Vec::<String>::new());
+}
+
+#[test]
 fn all_connect_once_after_a_restart_and_nobody_retries() {
     let mut world = settled();
     world.edges[1].opened = 200;

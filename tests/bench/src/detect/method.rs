@@ -19,12 +19,11 @@ const AVERAGE_WINDOW: usize = 60;
 /// A way to score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// How strange level one finds it: its distance from the usual level, in the usual deviations and against the distances that
-    /// the series had before, whichever is less.
+    /// How strange level one finds it: its distance from the usual level, against the distances that the series had before.
     LevelOne,
     /// The same, where a departure that goes on is told once: a sample scores only where none of so many before it was as strange.
     LevelOneTold { rest: usize },
-    /// The distance in the usual deviations alone.
+    /// The distance in the deviations of late.
     LevelOneScales,
     /// Standard deviations from the mean of the last samples, as published.
     WindowedGaussian,

@@ -15,6 +15,7 @@ use super::*;
 use crate::{BlindSpots, Checkpoints};
 
 mod again;
+mod last;
 
 /// When the fixtures' first entry was written, in microseconds; one each second follows.
 const FIRST: u64 = 1_700_000_000_000_000;
