@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use firstlook_desk::Desk;
@@ -20,14 +20,16 @@ use firstlook_store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::checkpoints::{Checkpoints, Keep, Keeping};
 use crate::contacts::Contacts;
 use crate::ledger::Heard;
 use crate::office::DeskOffice;
+use crate::recovery::recover;
 
 /// Time between two analyses.
 const EVERY: Duration = Duration::from_secs(1);
-/// How much is heard again after a restart.
-const REPLAY: Duration = Duration::from_secs(600);
+/// How long the last checkpoints may take, all together.
+const FAREWELL: Duration = Duration::from_secs(4);
 /// How far back announced changes are: as far as a verdict looks for them.
 const ANNOUNCED: Duration = Duration::from_secs(2 * 3_600);
 /// Closed incidents in the view.
@@ -35,6 +37,24 @@ const CLOSED_SHOWN: usize = 20;
 
 /// Where the collector's counters come from.
 pub type Counters = Box<dyn Fn() -> Vec<(String, u64)> + Send>;
+
+/// What the analysis is tied to.
+pub struct Ties {
+    /// Where incidents, hosts and announcements are.
+    pub desk: Desk,
+    /// When hosts were heard.
+    pub contacts: Contacts,
+    /// Which hosts are connected.
+    pub sessions: Sessions,
+    /// Others' counters, for the view.
+    pub counters: Counters,
+    /// What it thinks by.
+    pub catalogue: Arc<Catalogue>,
+    /// Takes what is known of each host, in turn.
+    pub kept: SyncSender<Keep>,
+    /// Takes each view.
+    pub view: watch::Sender<Arc<View>>,
+}
 
 /// What the analysis works with.
 pub struct Analysis {
@@ -52,23 +72,25 @@ pub struct Analysis {
     counters: Counters,
     /// Why nothing of before the start is known, where that is so.
     forgot: Option<String>,
+    keeping: Keeping,
     view: watch::Sender<Arc<View>>,
 }
 
 impl Analysis {
-    /// Restores incidents from `desk`, and what detection knew from the last minutes of `store`.
+    /// Restores incidents from `desk`, and what detection knew from `checkpoints` and what `store` received after them.
     ///
     /// # Errors
-    /// When the desk cannot be read.
-    pub fn restore(
-        store: &Store,
-        desk: Desk,
-        contacts: Contacts,
-        sessions: Sessions,
-        counters: Counters,
-        catalogue: Arc<Catalogue>,
-        view: watch::Sender<Arc<View>>,
-    ) -> anyhow::Result<Self> {
+    /// When the desk or the checkpoints' folder cannot be read.
+    pub fn restore(store: &Store, checkpoints: &Checkpoints, ties: Ties) -> anyhow::Result<Self> {
+        let Ties {
+            desk,
+            contacts,
+            sessions,
+            counters,
+            catalogue,
+            kept,
+            view,
+        } = ties;
         let open = desk.incidents().list_open()?;
         let listed = desk.incidents().list(CLOSED_SHOWN as u32 * 2)?;
         let closed = listed
@@ -80,21 +102,12 @@ impl Analysis {
         let silent_after = config.silent_after;
         let mut detector = Detector::new(config);
         let now = clock::now();
-        let range = TimeRange::new(now.minus(REPLAY), now);
         let rows = desk.hosts().list()?.into_iter();
         let revoked: BTreeSet<HostId> = rows
             .filter(|row| row.revoked.is_some())
             .map(|row| row.host)
             .collect();
-        let mut records = 0u64;
-        store.replay(range, |host, received, record| {
-            if revoked.contains(host) {
-                return;
-            }
-            detector.observe_contact(host, received, None);
-            detector.observe_record(host, received, &record);
-            records += 1;
-        });
+        let recovered = recover(&mut detector, checkpoints, store, &revoked, now)?;
         for announced in desk
             .announcements()
             .list(TimeRange::new(now.minus(ANNOUNCED), now))?
@@ -104,7 +117,13 @@ impl Analysis {
                 detector.observe_changes(&host.clone(), &[change]);
             }
         }
-        tracing::info!(records, open = open.len(), "analysis restored");
+        tracing::info!(
+            checkpoints = recovered.hosts,
+            unreadable = recovered.unreadable,
+            records = recovered.records,
+            open = open.len(),
+            "analysis restored"
+        );
         let mut incidents = Incidents::restored(firstlook_incident::Config::default(), open);
         for host in &revoked {
             incidents.shut_out(host);
@@ -120,6 +139,7 @@ impl Analysis {
             sessions,
             revoked,
             counters,
+            keeping: Keeping::new(kept),
             forgot: store.set_aside().map(|aside| forgot(now, &aside.path)),
             view,
         };
@@ -135,13 +155,21 @@ impl Analysis {
             match heard.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(heard) => self.hear(heard),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if Instant::now() >= due {
                 self.analyse();
+                self.keeping.turn(&self.detector, EVERY);
                 done.beat();
                 due = Instant::now() + EVERY;
             }
+        }
+        let left_out = self.keeping.all(&self.detector, Instant::now() + FAREWELL);
+        if left_out > 0 {
+            tracing::warn!(
+                hosts = left_out,
+                "no time for their checkpoints: what came after their last is heard again"
+            );
         }
     }
 
@@ -159,6 +187,7 @@ impl Analysis {
             Heard::Revoked { host } => {
                 self.detector.forget_host(&host);
                 self.incidents.shut_out(&host);
+                self.keeping.forget(host.clone());
                 self.revoked.insert(host);
             }
             Heard::Announced { host, change } => {

@@ -29,9 +29,10 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
-use crate::analysis::{Analysis, Counters};
+use crate::analysis::{Analysis, Counters, Ties};
 use crate::bearer::BearerFile;
 use crate::catalogue;
+use crate::checkpoints::{self, Checkpoints};
 use crate::config::{Home, RunOptions};
 use crate::contacts::Contacts;
 use crate::housekeeping;
@@ -71,6 +72,9 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     std::fs::create_dir_all(&snapshots).context("the snapshot folder cannot be made")?;
     housekeeping::remove_parts(&snapshots).context("the snapshot folder cannot be read")?;
 
+    let checkpoints = Checkpoints::open(home.path("checkpoints"))
+        .context("the checkpoints' folder cannot be made")?;
+
     let (server, server_key) = home.authority.issue_server(&home.addresses, clock::now())?;
     let tls = |lapsed| {
         let authority = home.authority.certificate_pem();
@@ -101,14 +105,22 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         heard.clone(),
         tap.clone(),
     ));
-    let counters = counters(&ingest_counters, &doors, &store, &ledger, tap);
+    let counters = counters(&ingest_counters, &doors, &store, &ledger, tap, &checkpoints);
     let (view, views) = watch::channel(Arc::new(View::empty()));
 
+    let (kept, handed) = checkpoints::channel();
     let analysis = {
-        let (store, desk, sessions) = (store.clone(), desk.clone(), sessions.clone());
-        let thinks_by = Arc::clone(&catalogue);
-        let work =
-            move || Analysis::restore(&store, desk, contacts, sessions, counters, thinks_by, view);
+        let ties = Ties {
+            desk: desk.clone(),
+            contacts,
+            sessions: sessions.clone(),
+            counters,
+            catalogue: Arc::clone(&catalogue),
+            kept,
+            view,
+        };
+        let (store, from) = (store.clone(), checkpoints.clone());
+        let work = move || Analysis::restore(&store, &from, ties);
         tokio::task::spawn_blocking(work).await??
     };
     let pulse = Pulse::default();
@@ -118,6 +130,13 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
         let work = move || analysis.run(&hears, &analyses, &analysis_stop);
         if tokio::task::spawn_blocking(work).await.is_err() {
             tracing::error!("analysis panicked");
+        }
+    });
+
+    supervisor.spawn("checkpoints", async move {
+        let work = move || checkpoints.keep(&handed);
+        if tokio::task::spawn_blocking(work).await.is_err() {
+            tracing::error!("checkpoints panicked");
         }
     });
 
@@ -286,9 +305,10 @@ fn counters(
     store: &Store,
     ledger: &StoreLedger,
     tap: Option<Tap>,
+    checkpoints: &Checkpoints,
 ) -> Counters {
     let (ingest, doors, store) = (Arc::clone(ingest), Arc::clone(doors), store.clone());
-    let dropped = ledger.contacts_dropped();
+    let (dropped, checkpoints) = (ledger.contacts_dropped(), checkpoints.clone());
     Box::new(move || {
         let of = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
         let mut all: Vec<(String, u64)> = ingest
@@ -323,6 +343,11 @@ fn counters(
             stats
                 .each()
                 .map(|(name, value)| (format!("firstlook_store_{name}"), value)),
+        );
+        all.extend(
+            checkpoints
+                .counters()
+                .map(|(name, value)| (name.to_owned(), value)),
         );
         let forwarded = tap.iter().flat_map(Tap::counters);
         all.extend(forwarded.map(|(name, value)| (name.to_owned(), value)));

@@ -1,5 +1,7 @@
 //! Running location and scale that an outlier cannot drag.
 
+use serde::{Deserialize, Serialize};
+
 /// Weight of one sample once warm: the memory is some hundred samples long.
 const ALPHA: f64 = 1.0 / 64.0;
 /// Samples averaged plainly at first.
@@ -8,7 +10,7 @@ const WARM: u32 = 16;
 const CLIP: f64 = 3.0;
 
 /// Robust exponentially weighted location and mean absolute deviation.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Baseline {
     location: f64,
     scale: f64,

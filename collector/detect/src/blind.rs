@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firstlook_model::{ComponentId, ComponentKind, Edge, Loss, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
 use crate::host::Host;
@@ -20,7 +21,7 @@ const UNSURE_FOR: Duration = Duration::from_secs(60);
 const CLOCK_OFF: Duration = Duration::from_secs(2);
 
 /// Losses that a host reported of late, by source and reason.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Losses(BTreeMap<(String, String), (u64, Timestamp)>);
 
 impl Losses {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{Columns, ComponentId, Place, Series, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Source};
 use crate::watch::Span;
@@ -49,12 +50,12 @@ pub(crate) fn cells(series: &[Series]) -> (Vec<CertificateCell>, usize) {
 }
 
 /// All certificates of one host, by what they belong to and the name of their series.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Certificates {
     known: BTreeMap<(ComponentId, String), Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Known {
     ends: Timestamp,
     /// The newest sample.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Health, Source};
 use crate::plan::Row;
@@ -32,19 +33,20 @@ const FURTHEST_US: i64 = 315_576_000_000_000_000;
 const AHEAD_US: i64 = 1_000_000;
 
 /// Estimated difference between the collector's clock and one host's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HostClock {
     told_us: VecDeque<i64>,
     /// From records that would else come from the future; used while the host tells no time.
     bound_us: i64,
-    /// Since when its own word of the time differs from the collector's clock; its own time.
+    /// Since when every contact's word of the time differs from the collector's clock; its own time. Few contacts are no
+    /// skew yet: see [`HostClock::skew`].
     skewed: Option<Span>,
     /// The last time that it told.
     last_told: Option<Timestamp>,
 }
 
 /// What a host says of its clock against its time source.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SourceClock {
     watch: Watch,
     offset_s: Option<f64>,
@@ -63,7 +65,7 @@ impl SourceClock {
     /// Never a gate: a wrong clock harms nobody by itself.
     pub fn finding(&self, host: &HostId, clock: &HostClock, now: Timestamp) -> Option<Finding> {
         let by_source = self.watch.live(now, ASKED);
-        let (span, text) = match (by_source, clock.skewed) {
+        let (span, text) = match (by_source, clock.skew()) {
             (Some(run), _) => {
                 let off = words::millis(run.latest * 1_000.0);
                 (run.span, format!("its clock is {off} off its time source"))
@@ -119,15 +121,22 @@ impl HostClock {
         if self.told_us.len() == CONTACTS {
             self.told_us.pop_front();
         }
-        self.told_us.push_back(difference_us(received, said));
+        let difference_us = difference_us(received, said);
+        self.told_us.push_back(difference_us);
         self.last_told = self.last_told.max(Some(said));
-        // One slow contact is no skew: the estimate rests on the fastest of several.
-        if self.error() < SKEWED {
+        if Duration::from_micros(difference_us.unsigned_abs()) < SKEWED {
             self.skewed = None;
-        } else if self.told_us.len() == CONTACTS {
+        } else {
             let span = self.skewed.get_or_insert(Span::at(said));
             span.last = span.last.max(said);
         }
+    }
+
+    /// Since when the clock is wrong, once that is known: one slow contact is no skew, so the estimate rests on the fastest
+    /// of several. It is wrong since the first of them: what it hurts comes after.
+    fn skew(&self) -> Option<Span> {
+        let known = self.told_us.len() == CONTACTS && self.error() >= SKEWED;
+        self.skewed.filter(|_| known)
     }
 
     /// A record received at `received` whose newest observation bears `newest`.
@@ -203,6 +212,26 @@ mod tests {
         let mut clock = HostClock::default();
         clock.told(at(10_300), at(10_000));
         assert_eq!(clock.corrected(at(11_000)), at(11_000));
+    }
+
+    #[test]
+    fn a_clock_is_wrong_since_the_first_contact_of_those_that_show_it() {
+        let mut clock = HostClock::default();
+        for second in 0..40 {
+            clock.told(at(second * 1_000), at(second * 1_000));
+        }
+        // One slow contact, then a step ahead.
+        clock.told(at(43_000), at(40_000));
+        clock.told(at(43_100), at(43_100));
+        for second in 44..59 {
+            clock.told(at(second * 1_000), at(second * 1_000 + 300_000));
+            assert_eq!(clock.skew(), None, "{second}");
+        }
+        clock.told(at(59_000), at(359_000));
+        let skew = clock.skew().unwrap();
+        assert_eq!((skew.first, skew.last), (at(344_000), at(359_000)));
+        clock.told(at(60_000), at(60_000));
+        assert_eq!(clock.skew(), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::draft::{Finding, Health, Source};
@@ -38,7 +39,7 @@ const OWN_WORK: f64 = 0.5;
 const HOG_SHARE: f64 = 0.5;
 const HOG_CORES: f64 = 0.1;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cpu {
     pressure: Meter,
     idle: Meter,

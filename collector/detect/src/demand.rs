@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Source};
@@ -29,7 +30,7 @@ const RULE: Rule = Rule::new(3, 4, 20);
 const ADOPT_AFTER: Duration = Duration::from_secs(1_800);
 
 /// What all callers of one service send it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Demand {
     sent: Window,
     usual: Baseline,

@@ -27,9 +27,9 @@ const ATTESTING_SEGMENTS: f64 = 10.0;
 /// Signals of all hosts in, situations out. See the crate's invariants.
 #[derive(Debug)]
 pub struct Detector {
-    config: DetectConfig,
-    hosts: BTreeMap<HostId, Host>,
-    presence: Presence,
+    pub(crate) config: DetectConfig,
+    pub(crate) hosts: BTreeMap<HostId, Host>,
+    pub(crate) presence: Presence,
     refusals: Refusals,
 }
 
@@ -58,10 +58,11 @@ impl Detector {
             Record::Inventory(inventory) => self.observe_inventory(host, inventory),
             Record::Losses(losses) => self.observe_losses(host, losses),
         }
-        if let Some(host) = self.hosts.get_mut(host)
-            && let Some(newest) = host.newest
-        {
-            host.clock.bounded(received, newest);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.recorded = host.recorded.max(Some(received));
+            if let Some(newest) = host.newest {
+                host.clock.bounded(received, newest);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Source};
@@ -48,7 +49,7 @@ const WHOLE: Rule = Rule::new(2, 4, 60);
 const ERRORS: Rule = Rule::new(1, 0, 60);
 
 /// What is known of one disk, array or pool.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Disk {
     meters: [Meter; 6],
     waits: Window,

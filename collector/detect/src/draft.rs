@@ -7,6 +7,7 @@ use std::time::Duration;
 use firstlook_model::{
     Attestation, BlindSpot, ComponentId, Reference, Symptom, TemplateId, TimeRange, Timestamp,
 };
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::HostClock;
 use crate::watch::Span;
@@ -19,8 +20,9 @@ const BEFORE: Duration = Duration::from_secs(60);
 const HISTORY: Duration = Duration::from_secs(60);
 
 /// Where the raw observations behind a finding are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) enum Source {
+    #[serde(rename = "Series")]
     Metric(&'static str),
     /// A series by its name, as of a probe or a certificate.
     Series(String),
@@ -28,6 +30,28 @@ pub(crate) enum Source {
     Edge(ComponentId, ComponentId),
     Unit,
     Heartbeat,
+}
+
+/// As a checkpoint has it: a metric is a series by its name.
+#[derive(Deserialize)]
+enum KeptSource {
+    Series(String),
+    Log(Option<TemplateId>),
+    Edge(ComponentId, ComponentId),
+    Unit,
+    Heartbeat,
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match KeptSource::deserialize(from)? {
+            KeptSource::Series(name) => Self::Series(name),
+            KeptSource::Log(template) => Self::Log(template),
+            KeptSource::Edge(caller, callee) => Self::Edge(caller, callee),
+            KeptSource::Unit => Self::Unit,
+            KeptSource::Heartbeat => Self::Heartbeat,
+        })
+    }
 }
 
 impl Source {

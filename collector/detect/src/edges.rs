@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use firstlook_model::{Calls, ComponentId, Direction, EdgeObservation, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::service::Backlog;
 
@@ -20,7 +21,7 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 const FRESH: Duration = Duration::from_secs(30);
 
 /// One edge from one end. Addresses are canonical.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct EdgeKey {
     pub local: ComponentId,
     pub direction: Direction,
@@ -29,7 +30,7 @@ pub(crate) struct EdgeKey {
 }
 
 /// All edges of one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Edges {
     tracks: BTreeMap<EdgeKey, Track>,
     /// Time of the last dump.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Source};
 use crate::watch::Span;
@@ -28,7 +29,7 @@ const LEAST_HALF: f64 = 0.3;
 const HORIZON: Duration = Duration::from_secs(86_400);
 
 /// The memory of one service over the last hour.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Growth {
     /// Least of each finished step, in bytes, the oldest first.
     least: VecDeque<f32>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::HostClock;
 use crate::config::DetectConfig;
@@ -23,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 const ALL_SILENT: Duration = Duration::from_secs(60);
 
 /// When hosts were heard, by the collector's clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Presence {
     last_any: Option<Timestamp>,
     /// Until when hosts may take their time to come back, after nobody was heard.
@@ -38,6 +39,17 @@ impl Presence {
             self.grace_until = Some(received.plus(config.reconnect_grace));
         }
         self.last_any = self.last_any.max(Some(received));
+    }
+
+    /// What was known before a restart.
+    pub fn resume(&mut self, before: Self) {
+        self.last_any = self.last_any.max(before.last_any);
+        self.grace_until = self.grace_until.max(before.grace_until);
+    }
+
+    /// The collector was away until `now`: hosts need a while to find it again.
+    pub fn back(&mut self, now: Timestamp, config: &DetectConfig) {
+        self.grace_until = self.grace_until.max(Some(now.plus(config.reconnect_grace)));
     }
 
     /// Whether silences mean the hosts: somebody is heard, and not only just again.

@@ -14,6 +14,7 @@ use firstlook_model::{
     Change, ChangeKind, ComponentId, EdgeObservation, HostId, Inventory, LogBlock, LogSource,
     MetricBlock, Mount, Schema, SchemaId, Timestamp, UnitState,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::blind::Losses;
@@ -53,20 +54,24 @@ const FORGOTTEN: Duration = Duration::from_secs(3_600);
 const COVERAGE_S: u64 = 30;
 
 /// One host's state. Times are its own clock's, but for `contact`.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Host {
     pub id: HostId,
     pub clock: HostClock,
     /// Last contact, by the collector's clock.
     pub contact: Option<Timestamp>,
+    /// When the collector received the last of its records that were taken.
+    pub recorded: Option<Timestamp>,
     /// Newest observation, log lines aside.
     pub newest: Option<Timestamp>,
     began: Option<Timestamp>,
     late_blocks: u32,
     samples: Window,
     step_s: Baseline,
-    levels: Levels,
-    plans: VecDeque<(SchemaId, Arc<Plan>)>,
+    pub(crate) levels: Levels,
+    // Kept as lists of slots.
+    #[serde(skip)]
+    pub(crate) plans: VecDeque<(SchemaId, Arc<Plan>)>,
     cpu: Cpu,
     lost: Lost,
     source_clock: SourceClock,
@@ -99,6 +104,7 @@ impl Host {
             id,
             clock: HostClock::default(),
             contact: None,
+            recorded: None,
             newest: None,
             began: None,
             late_blocks: 0,

@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Health, Source};
 use crate::plan::Row;
@@ -19,7 +20,7 @@ const LOW: f64 = 0.3;
 const CALM: f64 = 0.1;
 const RULE: Rule = Rule::new(5, 8, 15);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Io {
     some: Meter,
     waiting: Window,

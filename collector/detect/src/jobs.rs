@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ActiveState, ComponentId, HostId, Timestamp, UnitState, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Source};
@@ -38,7 +39,7 @@ const PER_LINE: f64 = 2.0;
 const PROCESSES_FLOOR: f64 = 0.5;
 
 /// The jobs of one host that began of late.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Jobs {
     begun: VecDeque<(Timestamp, ComponentId)>,
     cron: Cron,
@@ -48,7 +49,7 @@ pub(crate) struct Jobs {
 }
 
 /// Many at once: since when, and what they were when they were most.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Many {
     span: Span,
     most: usize,
@@ -56,7 +57,7 @@ struct Many {
 }
 
 /// How many processes a cron had of late.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Cron {
     usual: Baseline,
     processes: VecDeque<(Timestamp, f64)>,

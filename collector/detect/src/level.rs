@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use firstlook_model::{ComponentId, Series, SignalKind, Timestamp, Unit};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 
@@ -53,7 +54,7 @@ impl Departure {
 }
 
 /// One series' running state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Level {
     last_us: i64,
     /// Last raw value; NaN before the first.
@@ -145,7 +146,7 @@ impl Level {
 }
 
 /// How far from its usual level a series went before.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Past {
     mean_square: f64,
     /// Distances in it.
@@ -191,11 +192,33 @@ fn floor(unit: Unit, kind: SignalKind) -> f64 {
 }
 
 /// All series of one host, by slot. Slots are never reused.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Kept")]
 pub(crate) struct Levels {
+    #[serde(skip_serializing)]
     slots: HashMap<Arc<Series>, u32>,
     series: Vec<Arc<Series>>,
     levels: Vec<Level>,
+}
+
+/// What is kept of them.
+#[derive(Deserialize)]
+struct Kept {
+    series: Vec<Arc<Series>>,
+    levels: Vec<Level>,
+}
+
+impl From<Kept> for Levels {
+    fn from(kept: Kept) -> Self {
+        let mut all = Self::default();
+        for (series, level) in kept.series.into_iter().zip(kept.levels) {
+            let slot = all.levels.len() as u32;
+            all.slots.insert(Arc::clone(&series), slot);
+            all.series.push(series);
+            all.levels.push(level);
+        }
+        all
+    }
 }
 
 impl Levels {
@@ -216,6 +239,16 @@ impl Levels {
         self.series.push(series);
         self.levels.push(level);
         Some(slot)
+    }
+
+    /// The series of a slot.
+    pub fn series(&self, slot: u32) -> Option<&Series> {
+        self.series.get(slot as usize).map(AsRef::as_ref)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.levels.len()
     }
 
     /// Feeds one column into its slot.

@@ -19,6 +19,7 @@
 mod baseline;
 mod blind;
 mod certificates;
+mod checkpoint;
 mod clock;
 mod config;
 mod context;
@@ -55,6 +56,7 @@ mod watch;
 mod window;
 mod words;
 
+pub use checkpoint::BadCheckpoint;
 pub use config::DetectConfig;
 pub use detector::Detector;
 pub use level::{Departure, Level, Nominee};

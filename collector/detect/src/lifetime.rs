@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use firstlook_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What lived shorter is remembered this long all the same: a restart takes a while.
 const LEAST: Duration = Duration::from_secs(60);
 
 /// The first and the last sign of a component.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Lifetime(Option<(Timestamp, Timestamp)>);
 
 impl Lifetime {

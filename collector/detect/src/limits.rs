@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::families;
 use firstlook_model::{ComponentId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Source};
 use crate::watch::{Reading, Rule, Watch};
@@ -27,7 +28,7 @@ const REFUSAL: Rule = Rule::new(1, 0, 60);
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// One thing of which there is a limited number.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Room {
     level: Watch,
     refusals: Watch,

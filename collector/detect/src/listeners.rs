@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, ComponentKind, Listener, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::draft::{Finding, Source};
@@ -22,7 +23,7 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// Most ports of one host.
 const LISTENERS_LIMIT: usize = 4_000;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Port {
     component: ComponentId,
     first: Timestamp,
@@ -32,7 +33,7 @@ struct Port {
 }
 
 /// Ports of one host, those that vanished included.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Listeners {
     ports: BTreeMap<(u16, IpAddr), Port>,
     last: Option<Timestamp>,

@@ -12,6 +12,7 @@ use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{
     ComponentId, ComponentKind, LogBlock, LogEntry, LogSource, Severity, TemplateId, Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Health, Source};
 use crate::lifetime::Lifetime;
@@ -49,7 +50,7 @@ const COMPLAINTS: Limits = Limits {
 const WELL_SECONDS: i64 = 30;
 
 /// One component's log.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Log {
     lines: Tally,
     errors: Surge,
@@ -61,7 +62,7 @@ struct Log {
 }
 
 /// All logs of one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Logs {
     components: BTreeMap<ComponentId, Log>,
     last: Option<Timestamp>,

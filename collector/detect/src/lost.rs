@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Source};
 use crate::plan::Row;
@@ -26,7 +27,7 @@ const STEALING: Rule = Rule::new(6, 6, 30);
 const HEAT: Rule = Rule::new(2, 8, 60);
 
 /// What a host does not get of its CPU.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lost {
     steal: Meter,
     stolen: Window,

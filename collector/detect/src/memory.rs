@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Health, Source};
 use crate::plan::Row;
@@ -30,7 +31,7 @@ const STALLED_FULL: f64 = 0.1;
 const GATE_SOME: f64 = 0.5;
 const RULE: Rule = Rule::new(4, 5, 15);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Memory {
     some: Meter,
     full: Meter,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Health, Source};
@@ -70,7 +71,7 @@ impl PeerLoss {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Network {
     sent: Meter,
     resent: Meter,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, ComponentKind, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Source};
 use crate::plan::Row;
@@ -20,7 +21,7 @@ const KILL: Rule = Rule::new(1, 0, 120);
 const SERVICES_LIMIT: usize = 256;
 
 /// Who says that a service was killed, the weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Witness {
     /// A kernel line with the service's control group somewhere below an unknown one.
     Line,
@@ -28,7 +29,7 @@ pub(crate) enum Witness {
     Sure,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Killed {
     watch: Watch,
     witness: Witness,
@@ -37,7 +38,7 @@ struct Killed {
 }
 
 /// Kills on one host.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Oom {
     kills: Meter,
     host: Watch,

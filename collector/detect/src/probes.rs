@@ -10,6 +10,7 @@ use std::time::Duration;
 use firstlook_model::probe::{self, Failure, Part};
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{Columns, ComponentId, Series, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::draft::{Finding, Health, Source};
 use crate::watch::Span;
@@ -59,12 +60,12 @@ pub(crate) fn cells(series: &[Series]) -> (Vec<ProbeCells>, usize) {
 type Look = [Option<f64>; Part::ALL.len()];
 
 /// All probes of one host, by what they are about.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Probes {
     known: BTreeMap<ComponentId, BTreeMap<String, Probe>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Probe {
     /// The newest look.
     last: Option<Timestamp>,
@@ -78,7 +79,7 @@ struct Probe {
     seconds: Option<f64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Failing {
     span: Span,
     raised: bool,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::context::Context;
@@ -59,7 +60,7 @@ const MEMORY_FLOOR: f64 = 16.0 * 1024.0 * 1024.0;
 const USUAL: f64 = 8.0;
 
 /// What callers sent and the service has not taken, at one time.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Backlog {
     pub unread_bytes: f64,
     pub close_wait: f64,
@@ -67,7 +68,7 @@ pub(crate) struct Backlog {
     pub sent_bytes: f64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
     cpu: Meter,
     oom_kills: Meter,

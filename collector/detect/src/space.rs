@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::draft::{Finding, Health, Source};
@@ -52,7 +53,7 @@ const CALLS: Rule = Rule::new(2, 2, 15);
 const DAMAGE: Rule = Rule::new(1, 0, 60);
 
 /// What is known of one filesystem.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Filesystem {
     space: Watch,
     inodes: Watch,
@@ -67,7 +68,7 @@ pub(crate) struct Filesystem {
     now: Levels,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Levels {
     size: f64,
     available: f64,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ActiveState, ComponentId, Timestamp, UnitState};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::HostClock;
 use crate::context::Context;
@@ -33,7 +34,7 @@ const WATCHDOG_HOLD: Duration = Duration::from_secs(60);
 const STATE_FRESH: Duration = Duration::from_secs(150);
 
 /// One unit's past, as far as it matters.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Unit {
     state: UnitState,
     /// It was seen up.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use firstlook_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// After this long without a reading, what was not yet raised begins anew.
 const GAP: Duration = Duration::from_secs(60);
@@ -48,7 +49,7 @@ impl Rule {
 }
 
 /// When something began and was last seen, in the host's own time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
     /// Last time at which it was not yet so; `None` when it was so as long as we look.
     pub after: Option<Timestamp>,
@@ -74,7 +75,7 @@ impl Span {
 }
 
 /// Consecutive bad readings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub span: Span,
     pub count: u32,
@@ -86,7 +87,7 @@ pub(crate) struct Run {
 }
 
 /// One condition of one component, followed over time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Watch {
     last: Option<Timestamp>,
     last_clear: Option<Timestamp>,

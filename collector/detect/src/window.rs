@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use firstlook_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Most observations held, however fast they come.
 const ITEMS_LIMIT: usize = 64;
 
 /// Pairs of numbers over the last `span`: a part and its whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Window {
     // Microseconds: this runs on every sample, and a Duration costs two divisions.
     span_us: i64,
@@ -80,7 +81,7 @@ impl Window {
 }
 
 /// A counter's increments. A fall is a reset, a long gap starts anew: neither is an increment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Meter(Option<(Timestamp, f64)>);
 
 /// Longest time over which an increment still says something of now.

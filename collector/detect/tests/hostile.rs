@@ -375,15 +375,48 @@ proptest! {
     ) {
         let small = DetectConfig { edge_limit: 6, template_limit: 3, component_limit: 2, change_limit: 2, ..DetectConfig::default() };
         for config in [DetectConfig::default(), small] {
-            let mut detector = Detector::new(config);
+            let mut detector = Detector::new(config.clone());
             detector.observe_record(&host(0), asked[0], &Record::Schema(schema()));
             for (of, received, record) in &records {
                 detector.observe_record(&host(*of), *received, record);
                 detector.observe_contact(&host(*of), *received, said);
             }
-            for now in &asked {
-                check(&detector.situation(*now));
+            let mut again = Detector::new(config);
+            for id in detector.hosts() {
+                again.restore(&detector.checkpoint(id).expect("known")).expect("its own checkpoint");
             }
+            for now in &asked {
+                let situation = detector.situation(*now);
+                check(&situation);
+                prop_assert_eq!(again.situation(*now), situation);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_refused_or_taken_never_worse(
+        records in vec(record(), 0..20),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in any::<prop::sample::Index>(),
+        cuts in any::<bool>(),
+    ) {
+        let mut detector = Detector::new(DetectConfig::default());
+        let now = Timestamp::from_secs(1_700_000_000);
+        detector.observe_record(&host(0), now, &Record::Schema(schema()));
+        for record in &records {
+            detector.observe_record(&host(0), now, record);
+        }
+        let mut kept = detector.checkpoint(&host(0)).expect("known");
+        for (place, byte) in damage {
+            let place = place.index(kept.len());
+            kept[place] = byte;
+        }
+        if cuts {
+            kept.truncate(cut.index(kept.len()));
+        }
+        let mut again = Detector::new(DetectConfig::default());
+        if again.restore(&kept).is_err() {
+            prop_assert_eq!(again.hosts().count(), 0);
         }
     }
 }

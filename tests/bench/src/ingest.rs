@@ -71,6 +71,22 @@ pub fn measure(input: &Input) -> anyhow::Result<Report> {
         trace.series.len()
     ));
     report.note("detection: the detector takes each fresh record; situations are not drawn");
+    if let Some(kept) = detected.kept {
+        let each = HOSTS as f64;
+        let bytes = kept.bytes as f64 / each / 1e3;
+        report.figure("checkpoint: size", bytes, "kB per host");
+        report.figure(
+            "checkpoint: to write",
+            kept.write.cpu * 1e3 / each,
+            "CPU ms per host",
+        );
+        report.figure(
+            "checkpoint: to take up",
+            kept.take_up.cpu * 1e3 / each,
+            "CPU ms per host",
+        );
+        report.note("checkpoint: packed as the collector packs it, without the disk");
+    }
     Ok(report)
 }
 
@@ -78,6 +94,35 @@ pub fn measure(input: &Input) -> anyhow::Result<Report> {
 struct Run {
     arrived: Passed,
     compacted: Passed,
+    /// Of the detector, if there was one.
+    kept: Option<Kept>,
+}
+
+/// What all hosts' checkpoints took.
+struct Kept {
+    bytes: usize,
+    write: Passed,
+    take_up: Passed,
+}
+
+fn keep(detector: &Detector) -> anyhow::Result<Kept> {
+    let watch = Stopwatch::start();
+    let packed = detector.hosts().map(|host| {
+        let state = detector.checkpoint(host).context("an unknown host")?;
+        Ok(zstd::encode_all(state.as_slice(), 1)?)
+    });
+    let packed = packed.collect::<anyhow::Result<Vec<Vec<u8>>>>()?;
+    let write = watch.passed();
+    let watch = Stopwatch::start();
+    let mut again = Detector::new(DetectConfig::default());
+    for packed in &packed {
+        again.restore(&zstd::decode_all(packed.as_slice())?)?;
+    }
+    Ok(Kept {
+        bytes: packed.iter().map(Vec::len).sum(),
+        write,
+        take_up: watch.passed(),
+    })
 }
 
 fn run(input: &Input, hosts: &[(HostId, Vec<Arrived>)], detect: bool) -> anyhow::Result<Run> {
@@ -108,7 +153,12 @@ fn run(input: &Input, hosts: &[(HostId, Vec<Arrived>)], detect: bool) -> anyhow:
         .max();
     store.compact(last.context("no message")?.plus(Duration::from_secs(3_600)))?;
     let compacted = watch.passed();
-    Ok(Run { arrived, compacted })
+    let detector = detector.map(|d| d.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Run {
+        arrived,
+        compacted,
+        kept: detector.map(|d| keep(&d)).transpose()?,
+    })
 }
 
 fn serve(

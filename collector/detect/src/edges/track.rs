@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use firstlook_model::{Calls, EdgeObservation, EdgeStats, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::watch::{Reading, Rule, Watch};
@@ -48,7 +49,7 @@ pub(super) const RETRY: Rule = Rule::new(3, 4, 30);
 pub(super) const FULL: Rule = Rule::new(3, 4, 30);
 
 /// When an edge carried connections.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Alive {
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
@@ -59,7 +60,7 @@ pub(crate) struct Alive {
 }
 
 /// One edge's past.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Track {
     pub stats: EdgeStats,
     pub first: Timestamp,

@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use super::{FULL, Room};
 use crate::context::Context;
@@ -37,7 +38,7 @@ const TRACKED_DROPS: usize = 9;
 const LEAST_DROPS: f64 = 3.0;
 
 /// What a host has a limited number of.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct HostLimits {
     files: Room,
     tasks: Room,

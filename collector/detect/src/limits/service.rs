@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use super::{FULL, Room};
 use crate::baseline::Baseline;
@@ -40,7 +41,7 @@ const THROTTLE: Rule = Rule::new(4, 8, 20);
 const SHARE_FLOOR: f64 = 0.02;
 
 /// What a service has a limited number of. Most have never been near any: then it is a few numbers.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ServiceLimits {
     files: Room,
     tasks: Room,

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use firstlook_model::{LogEntry, Severity, TemplateId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::watch::Span;
 use crate::words;
@@ -29,7 +30,7 @@ const OLD: Duration = Duration::from_secs(3_600);
 const ALIKE: f64 = 0.5;
 
 /// A template that is new here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct News {
     pub template: TemplateId,
     pub span: Span,
@@ -42,7 +43,7 @@ pub(super) struct News {
 }
 
 /// What one component has written in error.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Novelty {
     known: HashSet<TemplateId>,
     shapes: VecDeque<String>,

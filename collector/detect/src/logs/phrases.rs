@@ -6,12 +6,13 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 use firstlook_model::Severity;
 use firstlook_model::symptom::kinds;
+use serde::{Deserialize, Serialize};
 
 /// How far into a line phrases are looked for, in bytes.
 const HEAD_LIMIT_BYTES: usize = 2_048;
 
 /// What lines are looked at for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Phrase {
     NoSpace,
     Refused,

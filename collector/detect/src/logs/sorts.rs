@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use firstlook_model::{LogEntry, TemplateId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::surge::{Limits, Surge, SurgeRun};
 use crate::words;
@@ -21,14 +22,14 @@ const LEARNS: Duration = Duration::from_secs(60);
 const SAMPLE_LIMIT_BYTES: usize = 256;
 
 /// The error templates of one component.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sorts {
     of: HashMap<TemplateId, Sort>,
     /// Some were pushed out: one that is not known may be an old one.
     forgot: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Sort {
     surge: Surge,
     /// Its usual rate is being learned until then.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use firstlook_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::watch::Span;
 
@@ -20,10 +21,31 @@ const DEVIATIONS: f64 = 3.0;
 const HOLD: Duration = Duration::from_secs(20);
 
 /// Lines per second of the last minute.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tally {
+    #[serde(with = "seconds")]
     counts: [u16; SECONDS],
     second: i64,
+}
+
+/// An array too long for serde's own.
+mod seconds {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::SECONDS;
+
+    pub fn serialize<S: Serializer>(counts: &[u16; SECONDS], to: S) -> Result<S::Ok, S::Error> {
+        counts.as_slice().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u16; SECONDS], D::Error> {
+        let counts = Vec::<u16>::deserialize(from)?;
+        let long = counts.len();
+        counts
+            .try_into()
+            .map_err(|_| D::Error::custom(format!("{long} counts, not {SECONDS}")))
+    }
 }
 
 impl Default for Tally {
@@ -99,7 +121,7 @@ pub(super) struct Limits {
 }
 
 /// More lines than usual.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct SurgeRun {
     pub span: Span,
     pub count: u32,
@@ -108,7 +130,7 @@ pub(super) struct SurgeRun {
 }
 
 /// One sort of line of one component.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Surge {
     tally: Tally,
     usual: f64,

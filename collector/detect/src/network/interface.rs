@@ -2,6 +2,7 @@
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
+use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Health, Source};
@@ -53,7 +54,7 @@ pub(crate) struct Moved {
     pub secs: f64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Interface {
     packets: [Meter; 2],
     bytes: [Meter; 2],

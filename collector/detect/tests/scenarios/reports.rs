@@ -13,12 +13,19 @@ use crate::world::{SimEdge, World, service};
 type Sample = (Series, f64);
 type Sample0 = (&'static str, f64);
 
+/// The collector restarts so often, in seconds.
+const RESTARTS: i64 = 13;
+
 impl World {
     /// One second passes.
     pub fn tick(&mut self) {
         self.secs += 1;
         for host in 0..self.hosts.len() {
             self.tick_host(host);
+        }
+        // Whatever happens, it happens across restarts.
+        if self.secs % RESTARTS == 0 {
+            self.restart();
         }
     }
 

@@ -137,6 +137,7 @@ pub struct World {
     pub hosts: Vec<SimHost>,
     pub edges: Vec<SimEdge>,
     pub detector: Detector,
+    config: DetectConfig,
     pub journal: Vec<(HostId, Timestamp, Record)>,
     pub(crate) lines: Vec<(usize, LogEntry, String)>,
 }
@@ -280,10 +281,24 @@ impl World {
                 sim_edge((APP, "app.service"), (DB, "postgresql.service"), 5432),
                 sim_edge((EDGE, "haproxy.service"), (3, "dnsmasq.service"), 53),
             ],
-            detector: Detector::new(config),
+            detector: Detector::new(config.clone()),
+            config,
             journal: Vec::new(),
             lines: Vec::new(),
         }
+    }
+
+    /// The collector restarts: what it says is what it said before.
+    pub(crate) fn restart(&mut self) {
+        let mut again = Detector::new(self.config.clone());
+        for host in self.detector.hosts() {
+            let kept = self.detector.checkpoint(host).expect("a known host");
+            let (of, _) = again.restore(&kept).expect("its own checkpoint");
+            assert_eq!(&of, host);
+        }
+        let now = self.now();
+        assert_eq!(again.situation(now), self.detector.situation(now));
+        self.detector = again;
     }
 
     pub fn now(&self) -> Timestamp {

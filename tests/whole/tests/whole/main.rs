@@ -7,6 +7,7 @@
 mod announced;
 mod cases;
 mod certificates;
+mod checkpoints;
 mod damage;
 mod exactly_once;
 mod forward;
