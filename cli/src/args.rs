@@ -374,6 +374,9 @@ pub enum Case {
         /// What was failing, once a person knows it: replay scores itself by it
         #[arg(long, value_name = "COMPONENT")]
         truth: Option<String>,
+        /// And in which manner, as `firstlook catalogue list` names it
+        #[arg(long, value_name = "FAULT", requires = "truth")]
+        fault: Option<String>,
     },
 }
 

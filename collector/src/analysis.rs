@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use firstlook_desk::Desk;
 use firstlook_detect::{DetectConfig, Detector};
-use firstlook_diagnose::{Catalogue, diagnose, symptom_gate};
-use firstlook_incident::{IncidentChange, Incidents, Reason, Sighting};
+use firstlook_diagnose::Catalogue;
+use firstlook_incident::{IncidentChange, Incidents, Reason};
 use firstlook_ingest::Sessions;
 use firstlook_model::{
     BlindSpot, ComponentKind, HostId, Incident, IncidentId, Situation, TimeRange, Timestamp,
@@ -25,6 +25,7 @@ use crate::contacts::Contacts;
 use crate::ledger::Heard;
 use crate::office::DeskOffice;
 use crate::recovery::recover;
+use crate::think::think;
 
 /// Time between two analyses.
 const EVERY: Duration = Duration::from_secs(1);
@@ -235,21 +236,10 @@ impl Analysis {
         if let Some(text) = &self.forgot {
             note_forgotten(&mut situation, text);
         }
-        let sightings = symptom_gate(&situation)
-            .into_iter()
-            .map(|group| {
-                let scope = group.scope();
-                let verdict = diagnose(&self.catalogue, &situation, Some(&scope));
-                Sighting {
-                    symptoms: group.symptoms,
-                    verdict,
-                }
-            })
-            .collect();
         let desk = self.desk.clone();
-        let changes = self
-            .incidents
-            .step(&situation, sightings, || next_id(&desk));
+        let changes = think(&self.catalogue, &mut self.incidents, &situation, || {
+            next_id(&desk)
+        });
         for change in changes {
             self.commit(change);
         }

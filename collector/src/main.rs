@@ -18,6 +18,7 @@ mod recovery;
 mod registry;
 mod replay;
 mod snapshots;
+mod think;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,7 +1,9 @@
 //! `replay`: recorded incidents in, rankings out, scored where the truth is known.
 
 mod case;
+mod live;
 mod score;
+mod tally;
 mod told;
 mod withheld;
 
@@ -15,7 +17,9 @@ use firstlook_rank::blame::{self, Blame};
 use firstlook_rank::{Alarm, Ranking, Series, Standing, Suspect, rank};
 
 use self::case::Case;
+use self::live::{Given, Live};
 use self::score::{NO_CHANGE, Score, judge, place};
+use self::tally::Tally;
 use self::withheld::Withheld;
 
 #[derive(Debug, Args)]
@@ -35,12 +39,17 @@ pub struct ReplayOptions {
     /// Withhold a kind of evidence, to see what it is worth; can be given several times
     #[arg(long, value_name = "EVIDENCE", value_enum)]
     without: Vec<Withheld>,
+    /// Folder of a team's own kinds of faults, for cases that hold what was heard
+    #[arg(long, value_name = "DIR")]
+    catalogue: Option<PathBuf>,
 }
 
 /// Replays the cases and returns what to print.
 pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
     let mut out = String::new();
     let mut sets: BTreeMap<String, Score> = BTreeMap::new();
+    let mut lived: BTreeMap<String, Tally> = BTreeMap::new();
+    let catalogue = crate::catalogue::open(options.catalogue.as_deref())?;
     for folder in &options.cases {
         let case =
             case::read(folder, &options.without).with_context(|| folder.display().to_string())?;
@@ -55,20 +64,34 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
         score.count_change(&case.about.truth, blame);
         let while_normal = speaks_while_normal(&case, &options.without);
         score.count_normal(while_normal);
+        let live = live::replay(folder, &case.about, &catalogue, &options.without)
+            .with_context(|| folder.display().to_string())?;
+        if let Some(live) = &live {
+            let (alarm_s, known) = (case.about.alarm.time, case.about.truth.component.is_some());
+            let tally = lived.entry(case.about.set.clone()).or_default();
+            tally.count(live, alarm_s, known);
+        }
         if options.json {
             let mut document = json(&case, &ranking, place);
             document["without"] = withheld::names(&options.without).into();
             document["spoke_while_normal"] = while_normal.into();
             add_blame(&mut document, &case, blame);
+            document["live"] = live.as_ref().map(|live| live_json(live, &case)).into();
             writeln!(out, "{document}")?;
         } else {
             out.push_str(&lines(&case, &ranking, place, options.explain));
             out.push_str(blame_line(blame).as_str());
+            if let Some(live) = &live {
+                out.push_str(&live_lines(live, &case, options.explain));
+            }
         }
     }
     if !options.json {
         for (set, score) in &sets {
             out.push_str(&score.line(set));
+        }
+        for (set, tally) in &lived {
+            out.push_str(&tally.lines(set));
         }
     }
     Ok(out)
@@ -193,6 +216,61 @@ fn probability_line(first: &Suspect, standing: Standing) -> String {
         standing.over,
         standing.lead
     )
+}
+
+fn live_json(live: &Live, case: &Case) -> serde_json::Value {
+    let given = |given: &Given| {
+        let first = given.first.as_ref();
+        serde_json::json!({
+            "at": given.at, "component": first.map(|f| &f.component), "fault": first.map(|f| &f.fault),
+            "probability": first.map(|f| f.probability), "right": first.and_then(|f| f.right),
+            "kind_right": first.and_then(|f| f.kind_right), "truth_ruled_out": given.truth_ruled_out,
+        })
+    };
+    serde_json::json!({
+        "opened": live.incident.as_ref().map(|incident| incident.opened),
+        "verdict": live.incident.as_ref().map(|incident| &incident.verdict),
+        "given": live.given.iter().map(given).collect::<Vec<_>>(),
+        "right_after_s": live.right_after_s(case.about.alarm.time), "other_incidents": live.others,
+    })
+}
+
+fn live_lines(live: &Live, case: &Case, explain: bool) -> String {
+    let Some(incident) = &live.incident else {
+        return "  as it was live: no incident\n".to_owned();
+    };
+    let Some(first) = live.last().and_then(|given| given.first.as_ref()) else {
+        return "  as it was live: abstains\n".to_owned();
+    };
+    let held = match (first.right, first.kind_right) {
+        (None, _) => "truth not given",
+        (Some(false), _) => "wrong",
+        (Some(true), Some(false)) => "right, its kind is wrong",
+        (Some(true), _) => "right",
+    };
+    let when = live.right_after_s(case.about.alarm.time);
+    let when = when.map_or_else(String::new, |s| {
+        format!(", first right {s:.1} s after the alarm")
+    });
+    let (fault, component, said) = (&first.fault, &first.component, first.probability);
+    let mut out = format!("  as it was live: {fault} of {component}, {said:.2} ({held}{when})\n");
+    for suspect in incident
+        .verdict
+        .suspects
+        .iter()
+        .take(if explain { 3 } else { 0 })
+    {
+        let (fault, component) = (&suspect.fault, &suspect.component);
+        out.push_str(&format!(
+            "  {:6.1} dB {fault} of {component}\n",
+            suspect.decibans
+        ));
+        let facts = suspect.evidence_for.iter().chain(&suspect.evidence_against);
+        for fact in facts {
+            out.push_str(&format!("    {:+6.1} {}\n", fact.weight_db, fact.text));
+        }
+    }
+    out
 }
 
 fn text(fact: &firstlook_rank::Evidence) -> String {

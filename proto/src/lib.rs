@@ -3,6 +3,7 @@
 //! Types of [`wire`] stop at [`convert`]: rooms work with `firstlook_model`.
 
 pub mod convert;
+pub mod heard;
 pub mod settings;
 
 /// Generated from `firstlook/v1/*.proto`; `tests/generated.rs` keeps it true.

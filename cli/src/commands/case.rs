@@ -4,6 +4,7 @@
 mod about;
 mod ask;
 mod folder;
+mod heard;
 mod limits;
 mod lines;
 mod names;
@@ -21,6 +22,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::folder::Folder;
+use self::heard::Kept;
 use self::lines::Lines;
 use self::near::Near;
 use self::recording::{Listed, Recording, Written};
@@ -40,6 +42,7 @@ struct Asked {
     range: TimeRange,
     calls: Calls,
     truth: Option<ComponentId>,
+    fault: Option<String>,
 }
 
 /// How much was written.
@@ -48,6 +51,7 @@ struct Sizes {
     calls: usize,
     log_lines: usize,
     changes: usize,
+    heard: Option<Kept>,
 }
 
 pub async fn run(context: Context, command: Case) -> Result<Answer, Failure> {
@@ -57,7 +61,9 @@ pub async fn run(context: Context, command: Case) -> Result<Answer, Failure> {
             out,
             before,
             truth,
+            fault,
         } => {
+            let truth = (truth, fault);
             let exported = export(context, &incident, out, before, truth);
             until_stopped(exported, stopped()).await
         }
@@ -95,14 +101,16 @@ async fn export(
     incident: &str,
     out: Option<PathBuf>,
     before: u32,
-    truth: Option<String>,
+    (truth, fault): (Option<String>, Option<String>),
 ) -> Result<Answer, Failure> {
     let id: IncidentId = incident.parse().map_err(|_| {
         Failure::usage(format!(
             "{incident:?} is no incident's number: `firstlook status` lists them, as INC-0042"
         ))
     })?;
-    let client = &mut context.client;
+    let Context {
+        client, diagnosis, ..
+    } = &mut context;
     let incident = ask::incident(client, id.to_string()).await?;
     let place = out.unwrap_or_else(|| PathBuf::from(id.to_string()));
     let folder = Folder::prepare(&place)?;
@@ -127,8 +135,11 @@ async fn export(
         range,
         calls,
         truth,
+        fault,
     };
-    let sizes = write(client, &folder, &asked, listed, &mut notes).await?;
+    let mut sizes = write(client, &folder, &asked, listed, &mut notes).await?;
+    let near = Near::new(&asked.incident, asked.truth.as_ref(), &asked.calls);
+    sizes.heard = heard::write((client, diagnosis), &folder, range, &near, &mut notes).await?;
     folder.finish()?;
     let text = match context.json {
         true => json::document("case", document(&asked, &place, &sizes, &notes))?,
@@ -223,7 +234,11 @@ async fn write(
     left_out(notes, calls_left_out, "calls", "edges.csv");
 
     let normal_from = written.seconds.map(|(first, _)| first);
-    let about = about::document(&asked.incident, range, normal_from, asked.truth.as_ref());
+    let truth = asked
+        .truth
+        .as_ref()
+        .map(|component| (component, asked.fault.as_deref()));
+    let about = about::document(&asked.incident, range, normal_from, truth);
     let about = serde_json::to_string_pretty(&about);
     let about = about.map_err(|error| Failure::failed(error.to_string()))? + "\n";
     let (log_lines, changed) = (logs.count(), changes.count());
@@ -237,6 +252,7 @@ async fn write(
         calls,
         log_lines,
         changes: changed,
+        heard: None,
     })
 }
 
@@ -333,6 +349,7 @@ fn document(asked: &Asked, place: &Path, sizes: &Sizes, notes: &[String]) -> ser
         "edges": sizes.calls,
         "log_lines": sizes.log_lines,
         "changes": sizes.changes,
+        "records": sizes.heard.map(|kept| kept.records),
         "notes": notes,
     })
 }
@@ -353,6 +370,14 @@ fn screen(asked: &Asked, place: &Path, sizes: &Sizes) -> String {
         counted(sizes.log_lines as u64, "log line"),
         counted(sizes.changes as u64, "change"),
     );
+    let holds = match sizes.heard {
+        Some(kept) => format!(
+            "{holds}, {} as they were heard of {}",
+            counted(kept.records, "record"),
+            counted(kept.hosts as u64, "host"),
+        ),
+        None => holds,
+    };
     format!(
         "{}\nreplay it: firstlook-collector replay {folder}\n",
         wrap(&holds, 2)

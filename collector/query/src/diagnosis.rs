@@ -7,8 +7,10 @@ use tonic::{Request, Response, Status};
 
 use crate::about::About;
 use crate::diagnosis_office::{DiagnosisOffice, FaultRow, RemarkRow, TheoryRow};
+use crate::heard;
 use crate::office::Office;
-use crate::service::QueryService;
+use crate::service::{QueryService, Replies};
+use crate::telemetry;
 
 /// Longest name of a kind of fault that is looked for, in bytes.
 const FAULT_LIMIT_BYTES: usize = 64;
@@ -80,6 +82,22 @@ impl<O: Office + DiagnosisOffice> Diagnosis for QueryService<O> {
         Ok(Response::new(wire::ListFaultsReply {
             faults: faults.into_iter().map(fault_view).collect(),
         }))
+    }
+
+    type HeardStream = Replies<wire::HeardReply>;
+    async fn heard(
+        &self,
+        request: Request<wire::HeardRequest>,
+    ) -> Result<Response<Self::HeardStream>, Status> {
+        self.responder(&request)?;
+        let request = request.into_inner();
+        let range = telemetry::range(request.range)?;
+        let hosts = heard::hosts(request.hosts)?;
+        let announced = self
+            .ask(move |office| office.announced(heard::announced_in(range)))
+            .await?;
+        let records = heard::records(self.store.clone(), range, hosts, announced);
+        Ok(Response::new(Box::pin(records)))
     }
 
     async fn check_catalogue(

@@ -14,6 +14,7 @@ mod diagnosis_office;
 mod fetch;
 mod graph;
 mod guard;
+mod heard;
 mod office;
 mod present;
 mod service;

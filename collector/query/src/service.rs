@@ -24,12 +24,12 @@ use crate::present::{host_view, snapshot_view, token_view};
 use crate::telemetry;
 use crate::view::{HostState, View};
 
-type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Serves `firstlook.v1.Query`.
 pub struct QueryService<O> {
     view: watch::Receiver<Arc<View>>,
-    store: Store,
+    pub(crate) store: Store,
     office: Arc<O>,
     access: Access,
     clock: fn() -> Timestamp,

@@ -12,7 +12,7 @@ use super::told::Told;
 use super::withheld::Withheld;
 
 /// No file of a case may be larger.
-const LARGEST_FILE_BYTES: u64 = 64 << 20;
+pub const LARGEST_FILE_BYTES: u64 = 64 << 20;
 /// No recording may have more columns, or more rows.
 const MOST_COLUMNS: usize = 4_096;
 const MOST_ROWS: usize = 200_000;
@@ -26,6 +26,7 @@ const KNOWN_FILES: &[&str] = &[
     "logs.ndjson",
     "changes.ndjson",
     "spans.ndjson",
+    super::live::FILE,
 ];
 
 /// What `case.json` says; a field that is not here is ignored.
@@ -71,12 +72,42 @@ pub struct Truth {
     pub component: Option<String>,
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Its kind of fault, as the catalogue names it.
+    #[serde(default)]
+    pub fault: Option<String>,
     /// The change at fault, or `none`.
     #[serde(default)]
     pub change: Option<String>,
     /// Changes that look like it.
     #[serde(default)]
     pub decoys: Vec<String>,
+}
+
+impl Truth {
+    /// Names of the component at fault, as a host says them: without the encoding that tables need.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.component
+            .iter()
+            .chain(&self.aliases)
+            .map(|name| decoded(name))
+    }
+}
+
+/// Undoes `%` and two hexadecimal digits for a byte; anything else stays.
+fn decoded(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits
+            .filter(|_| *first == b'%')
+            .and_then(|d| u8::from_str_radix(d, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| name.to_owned())
 }
 
 /// A case, read whole.

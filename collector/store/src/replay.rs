@@ -49,14 +49,24 @@ struct Told {
 impl Store {
     /// Gives `listen` every record that holds observations of `range`, as it came and in the order in which
     /// it came: host, received, record. A schema is told before the first block that uses it, a template
-    /// with the first lines that do; records that crossed a window come in parts.
+    /// with the first lines that do.
     ///
     /// Holds the decoded values of about one [`crate::WINDOW`] of all hosts in memory.
-    pub fn replay(&self, range: TimeRange, mut listen: impl FnMut(&HostId, Timestamp, Record)) {
+    pub fn replay(&self, range: TimeRange, listen: impl FnMut(&HostId, Timestamp, Record)) {
+        self.replay_of(range, |_| true, listen);
+    }
+
+    /// The same of those hosts alone that are `wanted`.
+    pub fn replay_of(
+        &self,
+        range: TimeRange,
+        wanted: impl Fn(&HostId) -> bool,
+        mut listen: impl FnMut(&HostId, Timestamp, Record),
+    ) {
         let inner = &self.0;
         let view = inner.engine.view();
         let mut places = Vec::new();
-        for host in inner.hosts.ids() {
+        for host in inner.hosts.ids().into_iter().filter(|host| wanted(host)) {
             for kind in Kind::ALL {
                 places.extend(inner.places(&view, kind, &host, range));
             }
@@ -97,6 +107,19 @@ impl Inner {
             let Some(Reverse(Waiting { rank, mut record })) = waiting.pop() else {
                 return;
             };
+            // Of a record that crossed a window: the parts, the earliest first.
+            while let Some(Reverse(next)) = waiting.peek()
+                && (rank.0, &rank.1, rank.2) == (next.rank.0, &next.rank.1, next.rank.2)
+                && let Some(Reverse(next)) = waiting.pop()
+            {
+                if let Some(apart) = join(&mut record, next.record) {
+                    waiting.push(Reverse(Waiting {
+                        rank: next.rank,
+                        record: apart,
+                    }));
+                    break;
+                }
+            }
             let (received, host, ..) = rank;
             match &mut record {
                 Record::Metrics(block) if told.schemas.insert((host.clone(), block.schema)) => {
@@ -121,6 +144,35 @@ impl Inner {
             .filter(|id| told.templates.insert((host.clone(), *id)))
             .collect();
         block.templates.extend(self.template_texts(view, &missing));
+    }
+}
+
+/// Adds a part to what came before it; gives it back where that cannot be.
+fn join(record: &mut Record, part: Record) -> Option<Record> {
+    match (record, part) {
+        (Record::Metrics(block), Record::Metrics(part)) => block.append(part).map(Record::Metrics),
+        (Record::Logs(block), Record::Logs(mut part)) => {
+            block.templates.append(&mut part.templates);
+            block.entries.append(&mut part.entries);
+            None
+        }
+        (Record::Edges(all), Record::Edges(mut part)) => {
+            all.append(&mut part);
+            None
+        }
+        (Record::Units(all), Record::Units(mut part)) => {
+            all.append(&mut part);
+            None
+        }
+        (Record::Changes(all), Record::Changes(mut part)) => {
+            all.append(&mut part);
+            None
+        }
+        (Record::Losses(all), Record::Losses(mut part)) => {
+            all.append(&mut part);
+            None
+        }
+        (_, part) => Some(part),
     }
 }
 

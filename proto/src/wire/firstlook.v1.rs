@@ -4452,6 +4452,30 @@ pub mod configs_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeardRequest {
+    #[prost(message, optional, tag = "1")]
+    pub range: ::core::option::Option<TimeRange>,
+    /// At most 64.
+    #[prost(string, repeated, tag = "2")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeardReply {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<HeardRecord>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeardRecord {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// When the collector received it.
+    #[prost(int64, tag = "2")]
+    pub received: i64,
+    /// A Record.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub record: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Theory {
     /// As the facts weigh it, now or at the end.
@@ -4770,6 +4794,31 @@ pub mod diagnosis_client {
                 .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "CheckCatalogue"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the analysis heard of some hosts: every record with observations of a range, in the order in which they came.
+        pub async fn heard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HeardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::HeardReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/firstlook.v1.Diagnosis/Heard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("firstlook.v1.Diagnosis", "Heard"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4820,6 +4869,17 @@ pub mod diagnosis_server {
             tonic::Response<super::CheckCatalogueReply>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Heard method.
+        type HeardStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::HeardReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What the analysis heard of some hosts: every record with observations of a range, in the order in which they came.
+        async fn heard(
+            &self,
+            request: tonic::Request<super::HeardRequest>,
+        ) -> std::result::Result<tonic::Response<Self::HeardStream>, tonic::Status>;
     }
     /// Needs a responder's client certificate or a bearer token.
     #[derive(Debug)]
@@ -5119,6 +5179,52 @@ pub mod diagnosis_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/firstlook.v1.Diagnosis/Heard" => {
+                    #[allow(non_camel_case_types)]
+                    struct HeardSvc<T: Diagnosis>(pub Arc<T>);
+                    impl<
+                        T: Diagnosis,
+                    > tonic::server::ServerStreamingService<super::HeardRequest>
+                    for HeardSvc<T> {
+                        type Response = super::HeardReply;
+                        type ResponseStream = T::HeardStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HeardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Diagnosis>::heard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HeardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -27,7 +27,7 @@ pub fn document(
     incident: &Incident,
     range: TimeRange,
     normal_from: Option<i64>,
-    truth: Option<&ComponentId>,
+    truth: Option<(&ComponentId, Option<&str>)>,
 ) -> Value {
     let mut fields = Map::new();
     let mut say = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -40,8 +40,12 @@ pub fn document(
     if normal_from.is_some_and(|from| Timestamp::from_secs(from) < until) {
         say("normal_until", until.as_secs_f64().into());
     }
-    if let Some(truth) = truth {
-        say("truth", json!({ "component": names::component(truth) }));
+    if let Some((component, fault)) = truth {
+        let mut truth = json!({ "component": names::component(component) });
+        if let Some(fault) = fault {
+            truth["fault"] = fault.into();
+        }
+        say("truth", truth);
     }
     Value::Object(fields)
 }
@@ -140,8 +144,17 @@ mod tests {
             "{text}"
         );
 
-        let told = document(&incident, range, Some(from), Some(&id("disk:h1/vda")));
-        assert_eq!(told["truth"], json!({ "component": "disk:h1/vda" }));
+        let disk = id("disk:h1/vda");
+        for (fault, truth) in [
+            (None, json!({ "component": "disk:h1/vda" })),
+            (
+                Some("disk-slow"),
+                json!({ "component": "disk:h1/vda", "fault": "disk-slow" }),
+            ),
+        ] {
+            let told = document(&incident, range, Some(from), Some((&disk, fault)));
+            assert_eq!(told["truth"], truth);
+        }
         // Nothing normal was recorded.
         for from in [None, Some(began.as_micros() / 1_000_000 - 30)] {
             assert!(document(&incident, range, from, None)["normal_until"].is_null());

@@ -55,13 +55,31 @@ impl Folder {
     /// # Errors
     /// Failed, when the disk refuses it.
     pub fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
-        let path = self.part.join(name);
-        let write = || {
-            let mut file = File::create(&path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(|error| failed(&self.place.join(name), &error))
+        let mut file = self.create(name)?;
+        let written = file.write_all(text.as_bytes());
+        let written = written.and_then(|()| file.sync_all());
+        written.map_err(|error| self.failed(name, &error))
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// Failed, when the disk refuses it.
+    pub fn create(&self, name: &str) -> Result<File, Failure> {
+        File::create(self.part.join(name)).map_err(|error| self.failed(name, &error))
+    }
+
+    /// Removes a file that is not to be in it after all.
+    ///
+    /// # Errors
+    /// Failed, when the disk refuses it.
+    pub fn remove(&self, name: &str) -> Result<(), Failure> {
+        fs::remove_file(self.part.join(name)).map_err(|error| self.failed(name, &error))
+    }
+
+    /// What it means that a file of it could not be written.
+    pub fn failed(&self, name: &str, error: &std::io::Error) -> Failure {
+        failed(&self.place.join(name), error)
     }
 
     /// Moves it to its place, whole.

@@ -132,6 +132,7 @@ fn a_person_is_told_what_replay_will_lack() {
         range: TimeRange::new(Timestamp::from_secs(0), Timestamp::from_secs(9)),
         calls: Calls::new(),
         truth: Some(id("disk:h1/a,b")),
+        fault: None,
     };
     let mut written = Written {
         text: String::new(),

@@ -6,7 +6,7 @@ use firstlook_model::{
 };
 
 use super::*;
-use crate::{LogFilter, MetricSelector};
+use crate::{LogFilter, MetricSelector, WINDOW};
 
 fn edge(host: &HostId, seconds: i64) -> EdgeObservation {
     EdgeObservation {
@@ -378,6 +378,30 @@ fn a_replay_gives_the_records_of_all_hosts_as_they_came() {
         });
         assert!(read == wrote);
         store.compact(at(5_000)).unwrap();
+    }
+}
+
+/// A part that came late would be taken for a clock that was set back.
+#[test]
+fn a_record_that_crossed_windows_comes_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let h1 = host("h1");
+    let schema = schema(&h1, 2);
+    let long = 3 * WINDOW.as_secs() as i64;
+    let lines = vec![line(&h1, 1, "early"), line(&h1, long, "late")];
+    let records = vec![
+        (long, Record::Schema(schema.clone())),
+        (long, Record::Metrics(block(&schema, 1, long))),
+        (long, logs(lines)),
+    ];
+    feed(&store, &h1, 1, records.clone());
+    for _ in 0..2 {
+        let mut read = Vec::new();
+        store.replay(everything(), |_, _, record| read.push(record));
+        let whole: Vec<Record> = records.iter().map(|(_, record)| record.clone()).collect();
+        assert!(read == whole, "{} records", read.len());
+        store.compact(at(long + 5_000)).unwrap();
     }
 }
 

@@ -176,7 +176,15 @@ fn an_exported_incident_is_replayed_and_the_failing_component_comes_first() {
     let case = house.ask_json(
         "case",
         &[
-            "case", "export", &incident, "--out", place, "--truth", "h1/web",
+            "case",
+            "export",
+            &incident,
+            "--out",
+            place,
+            "--truth",
+            "h1/web",
+            "--fault",
+            "bad-deploy",
         ],
     );
     assert_eq!(
@@ -237,6 +245,43 @@ fn an_exported_incident_is_replayed_and_the_failing_component_comes_first() {
         (&0.into(), &Value::Array(Vec::new()))
     );
     assert_eq!(replayed["change"], BUILD, "{replayed}");
+    as_it_was_live(&house, &incident, &replayed["live"]);
+
+    // What it was live it is no more without what it was told.
+    let half = folder.join("records.zst");
+    let bytes = fs::read(&half).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    let mut command = Command::new(program("firstlook-collector"));
+    let refused = said(command.arg("replay").arg(&folder));
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains("records.zst"), "{}", refused.err);
+}
+
+/// The verdict of the replay is the one that was given, fact by fact.
+fn as_it_was_live(house: &House, incident: &str, live: &Value) {
+    let why = house.ask_json("why", &["why", incident]);
+    let facts = |suspect: &Value, field: &str| -> Vec<Value> {
+        let facts = suspect[field].as_array().unwrap();
+        facts.iter().map(|fact| fact["text"].clone()).collect()
+    };
+    assert!(live["opened"].is_string(), "{live}");
+    let (then, again) = (&why["suspects"][0], &live["verdict"]["suspects"][0]);
+    assert_eq!(
+        (&then["component"]["id"], &then["fault"]),
+        (&again["component"], &again["fault"])
+    );
+    for field in ["for", "against"] {
+        assert_eq!(facts(then, field), facts(again, field), "{field}");
+    }
+    let changes = live["verdict"]["changes"].to_string();
+    assert!(changes.contains(BUILD), "{changes}");
+    let last = live["given"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["right"], &last["kind_right"]),
+        (&true.into(), &true.into()),
+        "{last}"
+    );
+    assert_eq!(live["other_incidents"], 0, "{live}");
 }
 
 #[test]

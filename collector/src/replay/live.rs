@@ -1,0 +1,234 @@
+//! What was heard of an incident, taken once more the way that it took live: detection, diagnosis, incident, once a second.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use firstlook_detect::{DetectConfig, Detector};
+use firstlook_diagnose::Catalogue;
+use firstlook_incident::Incidents;
+use firstlook_model::{ComponentId, Incident, IncidentId, Record, Situation, Timestamp, Verdict};
+use firstlook_proto::heard::HeardRecords;
+
+use super::case::{About, LARGEST_FILE_BYTES, Truth};
+use super::withheld::Withheld;
+use crate::think::think;
+
+/// The file of a case that holds what was heard.
+pub const FILE: &str = "records.zst";
+/// As often as the analysis runs.
+const EVERY: Duration = Duration::from_secs(1);
+/// No case may be longer, in analyses.
+const MOST_STEPS: usize = 200_000;
+/// No file may hold more, unpacked.
+const UNPACKED_LIMIT_BYTES: u64 = 8 << 30;
+
+/// The first suspect of a verdict, held against the truth where that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct First {
+    pub component: ComponentId,
+    pub fault: String,
+    pub probability: f64,
+    /// Whether it is the component at fault.
+    pub right: Option<bool>,
+    /// Whether the kind of fault is right, too.
+    pub kind_right: Option<bool>,
+}
+
+/// A verdict as it was given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    pub at: Timestamp,
+    /// None: it abstained.
+    pub first: Option<First>,
+    /// The component at fault was among those that are ruled out.
+    pub truth_ruled_out: bool,
+}
+
+/// How a case went.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// The incident that the case is about; None: none was opened.
+    pub incident: Option<Incident>,
+    /// Its verdicts, one a second while it was open.
+    pub given: Vec<Given>,
+    /// Incidents beside it.
+    pub others: usize,
+}
+
+impl Live {
+    /// The verdict at the end: of the incident as long as something hurt.
+    pub fn last(&self) -> Option<&Given> {
+        self.given.last()
+    }
+
+    /// Seconds from the alarm to the first verdict that is right; below 0 where it came before.
+    pub fn right_after_s(&self, alarm_s: f64) -> Option<f64> {
+        let right = |given: &&Given| given.first.as_ref().is_some_and(|f| f.right == Some(true));
+        Some(self.given.iter().find(right)?.at.as_secs_f64() - alarm_s)
+    }
+}
+
+/// Replays `records.zst` of a folder, where it is there.
+///
+/// # Errors
+/// When it cannot be read, is damaged or too large.
+pub fn replay(
+    folder: &Path,
+    about: &About,
+    catalogue: &Catalogue,
+    without: &[Withheld],
+) -> anyhow::Result<Option<Live>> {
+    let path = folder.join(FILE);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.context(FILE)?,
+    };
+    let length = file.metadata().context(FILE)?.len();
+    ensure!(length <= LARGEST_FILE_BYTES, "{FILE} is too large");
+    let unpacked = zstd::Decoder::new(file).context(FILE)?;
+    let mut run = Run::new(about, catalogue, without);
+    for heard in HeardRecords::open(unpacked.take(UNPACKED_LIMIT_BYTES)).context(FILE)? {
+        let heard = heard.context(FILE)?;
+        if heard.received > run.end {
+            break;
+        }
+        run.until(heard.received).context(FILE)?;
+        if !withheld(&heard.record, without) {
+            run.detector
+                .observe_record(&heard.host, heard.received, &heard.record);
+        }
+    }
+    run.until(run.end).context(FILE)?;
+    // What came since the last analysis counts, too.
+    run.step(run.end);
+    Ok(Some(run.ended(about.alarm.time)))
+}
+
+fn withheld(record: &Record, without: &[Withheld]) -> bool {
+    match record {
+        Record::Logs(_) => without.contains(&Withheld::Logs),
+        Record::Changes(_) => without.contains(&Withheld::Changes),
+        _ => false,
+    }
+}
+
+struct Run<'a> {
+    detector: Detector,
+    incidents: Incidents,
+    catalogue: &'a Catalogue,
+    truth: &'a Truth,
+    without: &'a [Withheld],
+    end: Timestamp,
+    /// When the next analysis is due; None before the first record.
+    due: Option<Timestamp>,
+    steps: usize,
+    opened: u32,
+    all: Vec<Live>,
+}
+
+impl<'a> Run<'a> {
+    fn new(about: &'a About, catalogue: &'a Catalogue, without: &'a [Withheld]) -> Self {
+        Self {
+            detector: Detector::new(DetectConfig::default()),
+            incidents: Incidents::new(firstlook_incident::Config::default()),
+            catalogue,
+            truth: &about.truth,
+            without,
+            end: Timestamp::from_micros((about.reference_time * 1e6) as i64),
+            due: None,
+            steps: 0,
+            opened: 0,
+            all: Vec::new(),
+        }
+    }
+
+    /// Makes the analyses that are due by `now`.
+    fn until(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let mut due = self.due.unwrap_or_else(|| now.plus(EVERY));
+        while due <= now {
+            self.steps += 1;
+            ensure!(self.steps <= MOST_STEPS, "longer than {MOST_STEPS} s");
+            self.step(due);
+            due = due.plus(EVERY);
+        }
+        self.due = Some(due);
+        Ok(())
+    }
+
+    fn step(&mut self, now: Timestamp) {
+        let mut situation = self.detector.situation(now);
+        withhold(&mut situation, self.without);
+        let opened = &mut self.opened;
+        let number = || {
+            *opened += 1;
+            IncidentId(*opened)
+        };
+        think(self.catalogue, &mut self.incidents, &situation, number);
+        self.all.resize_with(self.opened as usize, Live::default);
+        for incident in self.incidents.open() {
+            let Some(live) = self.all.get_mut(incident.id.0 as usize - 1) else {
+                continue;
+            };
+            // A verdict that is kept while nothing hurts any more is not given anew.
+            if incident.verdict.reference_time == now {
+                live.given.push(given(now, &incident.verdict, self.truth));
+            }
+            live.incident = Some(incident.clone());
+        }
+    }
+
+    /// The incident nearest to the alarm, the others counted.
+    fn ended(self, alarm_s: f64) -> Live {
+        let others = self.all.len().saturating_sub(1);
+        let far = |live: &Live| {
+            let began = live.incident.as_ref().map(|i| i.began.as_secs_f64());
+            began.map_or(f64::INFINITY, |began| (began - alarm_s).abs())
+        };
+        let nearest = self
+            .all
+            .into_iter()
+            .min_by(|a, b| far(a).total_cmp(&far(b)));
+        Live {
+            others,
+            ..nearest.unwrap_or_default()
+        }
+    }
+}
+
+fn withhold(situation: &mut Situation, without: &[Withheld]) {
+    for kind in without {
+        match kind {
+            Withheld::Topology => situation.edges.clear(),
+            Withheld::Changes => situation.changes.clear(),
+            Withheld::QuietWindows => situation.attestations.clear(),
+            Withheld::Logs | Withheld::Spans => {}
+        }
+    }
+}
+
+fn given(at: Timestamp, verdict: &Verdict, truth: &Truth) -> Given {
+    let is_true = |component: &ComponentId| {
+        let name = component.to_string();
+        truth.names().any(|named| named == name)
+    };
+    let known = truth.component.is_some();
+    let first = verdict.suspects.first().map(|suspect| {
+        let right = known.then(|| is_true(&suspect.component));
+        let kind = truth.fault.as_ref().map(|fault| *fault == suspect.fault);
+        First {
+            component: suspect.component.clone(),
+            fault: suspect.fault.clone(),
+            probability: suspect.probability,
+            right,
+            kind_right: right.zip(kind).map(|(right, kind)| right && kind),
+        }
+    });
+    Given {
+        at,
+        first,
+        truth_ruled_out: verdict.ruled_out.iter().any(|c| is_true(&c.component)),
+    }
+}
