@@ -108,6 +108,7 @@ pub fn symptom(s: &Symptom) -> Value {
         "last_seen": s.last_seen,
         "severity": s.severity,
         "gate": s.gate,
+        "usual": s.usual,
         "text": s.text,
         "reference": reference(&s.reference),
     })

@@ -25,7 +25,7 @@ use crate::contacts::Contacts;
 use crate::ledger::Heard;
 use crate::office::DeskOffice;
 use crate::recovery::recover;
-use crate::think::think;
+use crate::think::{Usual, think};
 
 /// Time between two analyses.
 const EVERY: Duration = Duration::from_secs(1);
@@ -64,6 +64,7 @@ pub struct Analysis {
     silent_after: Duration,
     catalogue: Arc<Catalogue>,
     incidents: Incidents,
+    usual: Usual,
     closed: Vec<Incident>,
     desk: Desk,
     contacts: Contacts,
@@ -134,6 +135,7 @@ impl Analysis {
             silent_after,
             catalogue,
             incidents,
+            usual: Usual::of(recovered.rates),
             closed,
             desk,
             contacts,
@@ -160,12 +162,14 @@ impl Analysis {
             }
             if Instant::now() >= due {
                 self.analyse();
-                self.keeping.turn(&self.detector, EVERY);
+                self.keeping.turn(&self.detector, &self.usual.rates, EVERY);
                 done.beat();
                 due = Instant::now() + EVERY;
             }
         }
-        let left_out = self.keeping.all(&self.detector, Instant::now() + FAREWELL);
+        let left_out =
+            self.keeping
+                .all(&self.detector, &self.usual.rates, Instant::now() + FAREWELL);
         if left_out > 0 {
             tracing::warn!(
                 hosts = left_out,
@@ -188,6 +192,7 @@ impl Analysis {
             Heard::Revoked { host } => {
                 self.detector.forget_host(&host);
                 self.incidents.shut_out(&host);
+                self.usual.rates.forget_host(&host);
                 self.keeping.forget(host.clone());
                 self.revoked.insert(host);
             }
@@ -237,9 +242,9 @@ impl Analysis {
             note_forgotten(&mut situation, text);
         }
         let desk = self.desk.clone();
-        let changes = think(&self.catalogue, &mut self.incidents, &situation, || {
-            next_id(&desk)
-        });
+        let (incidents, usual) = (&mut self.incidents, &mut self.usual);
+        let number = || next_id(&desk);
+        let changes = think(&self.catalogue, incidents, usual, &mut situation, number);
         for change in changes {
             self.commit(change);
         }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use firstlook_detect::Detector;
+use firstlook_detect::{BaseRates, Detector};
 use firstlook_model::HostId;
 use firstlook_model::id::stable_hash;
 use firstlook_runtime::files;
@@ -30,8 +30,9 @@ const FILE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 const STATE_LIMIT_BYTES: u64 = 512 * 1024 * 1024;
 const LEVEL: i32 = 1;
 const ENDING: &str = "checkpoint";
+const RATES: &str = "rates";
 /// In the name of a file that was not finished.
-const UNFINISHED: &str = ".checkpoint.new-";
+const UNFINISHED: &str = ".new-";
 /// As much of a host's name stands in its file's.
 const NAME_LIMIT_BYTES: usize = 128;
 
@@ -42,6 +43,8 @@ pub enum Keep {
     Write(HostId, Vec<u8>),
     /// Remove it: the host was shut out.
     Remove(HostId),
+    /// Write what was learned of all hosts together.
+    Rates(Vec<u8>),
 }
 
 /// Hosts' files.
@@ -103,8 +106,9 @@ impl Checkpoints {
     pub fn keep(&self, handed: &Receiver<Keep>) {
         for keep in handed {
             let (host, done) = match &keep {
-                Keep::Write(host, state) => (host, self.write(host, state)),
-                Keep::Remove(host) => (host, self.remove(host)),
+                Keep::Write(host, state) => (Some(host), write(&self.path(host), state)),
+                Keep::Remove(host) => (Some(host), self.remove(host)),
+                Keep::Rates(rates) => (None, write(&self.folder.join(RATES), rates)),
             };
             match done {
                 Ok(()) => {
@@ -117,18 +121,23 @@ impl Checkpoints {
                         .fetch_add(1, Ordering::Relaxed)
                         .is_power_of_two()
                     {
-                        tracing::error!(%error, %host, folder = %self.folder.display(), "checkpoint not kept, its host would be learned anew after a crash");
+                        tracing::error!(%error, host = host.map(HostId::as_str), folder = %self.folder.display(), "checkpoint not kept, its host would be learned anew after a crash");
                     }
                 }
             }
         }
     }
 
-    fn write(&self, host: &HostId, state: &[u8]) -> io::Result<()> {
-        let mut packed = zstd::Encoder::new(Vec::new(), LEVEL)?;
-        packed.include_checksum(true)?;
-        io::copy(&mut &*state, &mut packed)?;
-        files::write_atomically(&self.path(host), &packed.finish()?, 0o600)
+    /// What was learned of all hosts together; nothing where it was never written.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn rates(&self) -> anyhow::Result<BaseRates> {
+        let path = self.folder.join(RATES);
+        if !path.exists() {
+            return Ok(BaseRates::default());
+        }
+        Ok(BaseRates::restored(&Self::read(&path)?)?)
     }
 
     /// Removes a host's file, if there is one.
@@ -157,6 +166,13 @@ impl Checkpoints {
     }
 }
 
+fn write(path: &Path, state: &[u8]) -> io::Result<()> {
+    let mut packed = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    packed.include_checksum(true)?;
+    io::copy(&mut &*state, &mut packed)?;
+    files::write_atomically(path, &packed.finish()?, 0o600)
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -177,6 +193,8 @@ pub struct Keeping {
     credit: f64,
     /// Whose was written last.
     last: Option<HostId>,
+    /// Time since what is known of all together was handed over.
+    waited: Duration,
 }
 
 impl Keeping {
@@ -186,11 +204,16 @@ impl Keeping {
             kept,
             credit: 0.0,
             last: None,
+            waited: Duration::ZERO,
         }
     }
 
     /// After `passed` since the last turn: hands over those hosts whose turn it is, so that all are in a [`ROUND`].
-    pub fn turn(&mut self, detector: &Detector, passed: Duration) {
+    pub fn turn(&mut self, detector: &Detector, rates: &BaseRates, passed: Duration) {
+        self.waited += passed;
+        if self.waited >= ROUND && self.kept.try_send(Keep::Rates(rates.kept())).is_ok() {
+            self.waited = Duration::ZERO;
+        }
         let count = detector.hosts().count() as f64;
         self.credit += count * passed.as_secs_f64() / ROUND.as_secs_f64();
         // What could not be written in time is not made up for at once.
@@ -221,8 +244,11 @@ impl Keeping {
     }
 
     /// Hands over all hosts' until `deadline`, those first that waited longest. Says how many there was no time for.
-    pub fn all(&mut self, detector: &Detector, deadline: Instant) -> usize {
+    pub fn all(&mut self, detector: &Detector, rates: &BaseRates, deadline: Instant) -> usize {
         let count = detector.hosts().count();
+        if !self.hand_over(Keep::Rates(rates.kept()), deadline) {
+            return count;
+        }
         for done in 0..count {
             let Some(host) = self.next(detector) else {
                 return 0;
@@ -230,21 +256,25 @@ impl Keeping {
             let Some(state) = detector.checkpoint(&host) else {
                 return 0;
             };
-            let mut keep = Keep::Write(host.clone(), state);
-            loop {
-                match self.kept.try_send(keep) {
-                    Ok(()) => break,
-                    Err(TrySendError::Disconnected(_)) => return count - done,
-                    Err(TrySendError::Full(_)) if Instant::now() >= deadline => {
-                        return count - done;
-                    }
-                    Err(TrySendError::Full(back)) => keep = back,
-                }
-                std::thread::sleep(RETRY);
+            if !self.hand_over(Keep::Write(host.clone(), state), deadline) {
+                return count - done;
             }
             self.last = Some(host);
         }
         0
+    }
+
+    /// Waits until there is room, until `deadline` at most. Whether there was.
+    fn hand_over(&self, mut keep: Keep, deadline: Instant) -> bool {
+        loop {
+            match self.kept.try_send(keep) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(_)) if Instant::now() >= deadline => return false,
+                Err(TrySendError::Full(back)) => keep = back,
+            }
+            std::thread::sleep(RETRY);
+        }
     }
 
     /// A host is no more. Where there is no room to say so its file goes at the next start.
@@ -255,7 +285,7 @@ impl Keeping {
 
 #[cfg(test)]
 mod tests {
-    use firstlook_detect::DetectConfig;
+    use firstlook_detect::{BaseRates, DetectConfig};
     use firstlook_model::Timestamp;
 
     use super::*;
@@ -379,7 +409,7 @@ mod tests {
     fn written(takes: &Receiver<Keep>) -> Vec<String> {
         let hosts = takes.try_iter().filter_map(|keep| match keep {
             Keep::Write(host, _) => Some(host.to_string()),
-            Keep::Remove(_) => None,
+            Keep::Remove(_) | Keep::Rates(_) => None,
         });
         hosts.collect()
     }
@@ -392,7 +422,7 @@ mod tests {
             let mut keeping = Keeping::new(kept);
             let mut turns = Vec::new();
             for _ in 0..ROUND.as_secs() {
-                keeping.turn(&detector, Duration::from_secs(1));
+                keeping.turn(&detector, &BaseRates::default(), Duration::from_secs(1));
                 turns.extend(written(&takes));
             }
             let distinct: BTreeSet<&String> = turns.iter().collect();
@@ -413,10 +443,11 @@ mod tests {
         let detector = watching(600);
         let (kept, takes) = channel();
         let mut keeping = Keeping::new(kept);
-        (0..60).for_each(|_| keeping.turn(&detector, Duration::from_secs(1)));
+        (0..60)
+            .for_each(|_| keeping.turn(&detector, &BaseRates::default(), Duration::from_secs(1)));
         let first = written(&takes);
         assert_eq!(first.len(), WAITING);
-        keeping.turn(&detector, Duration::from_secs(1));
+        keeping.turn(&detector, &BaseRates::default(), Duration::from_secs(1));
         assert_eq!(written(&takes)[0], format!("h{WAITING:03}"));
     }
 
@@ -426,10 +457,21 @@ mod tests {
         let (kept, takes) = channel();
         let mut keeping = Keeping::new(kept);
         let now = Instant::now();
-        assert_eq!(keeping.all(&detector, now), 20 - WAITING);
+        // One place is taken by what is known of all together.
+        assert_eq!(
+            keeping.all(&detector, &BaseRates::default(), now),
+            21 - WAITING
+        );
         let reader = std::thread::spawn(move || takes.iter().count());
-        assert_eq!(keeping.all(&detector, now + Duration::from_secs(60)), 0);
+        assert_eq!(
+            keeping.all(
+                &detector,
+                &BaseRates::default(),
+                now + Duration::from_secs(60)
+            ),
+            0
+        );
         drop(keeping);
-        assert_eq!(reader.join().expect("read"), 20 + WAITING);
+        assert_eq!(reader.join().expect("read"), 21 + WAITING);
     }
 }

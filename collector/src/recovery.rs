@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use firstlook_detect::Detector;
+use firstlook_detect::{BaseRates, Detector};
 use firstlook_model::{HostId, TimeRange, Timestamp};
 use firstlook_store::Store;
 
@@ -21,7 +21,7 @@ const AHEAD: Duration = Duration::from_secs(86_400);
 const CLOCK_ERROR: Duration = Duration::from_secs(60);
 
 /// What was taken up.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Recovered {
     /// Hosts whose checkpoint was.
     pub hosts: usize,
@@ -29,6 +29,8 @@ pub struct Recovered {
     pub unreadable: usize,
     /// Records heard again.
     pub records: u64,
+    /// How often symptoms are seen while nobody is hurt.
+    pub rates: BaseRates,
 }
 
 /// Brings `detector` to where it was: from checkpoints, then from `store`. The `revoked` are left out, and lose
@@ -61,6 +63,13 @@ pub fn recover(
                 tracing::error!(error = format!("{error:#}"), %file, "checkpoint not taken up: its host is learned anew");
             }
         }
+    }
+    match checkpoints.rates() {
+        Ok(rates) => recovered.rates = rates,
+        Err(error) => tracing::error!(
+            error = format!("{error:#}"),
+            "what symptoms are usual is not known: it is learned anew"
+        ),
     }
     let received = store.hosts().into_iter();
     let received = received.filter_map(|host| Some((host.host, host.last_received?)));

@@ -194,6 +194,7 @@ mod tests {
             severity: 0.5,
             gate: false,
             text: "98% full\u{1b}[2J".to_owned(),
+            usual: 0.0,
             reference: Reference::Heartbeat {
                 component: component.clone(),
                 range: TimeRange::new(at, at),

@@ -176,6 +176,7 @@ impl Draft {
             },
             gate: finding.gate,
             text: crate::words::clip(&finding.text, TEXT_LIMIT_BYTES),
+            usual: 0.0,
         };
         self.merge(symptom);
     }

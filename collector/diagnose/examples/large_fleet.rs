@@ -51,6 +51,7 @@ fn symptom(component: ComponentId, kind: &str, family: &str, peer: Option<Compon
         severity: 0.9,
         gate: true,
         text: kind.into(),
+        usual: 0.0,
     }
 }
 

@@ -129,9 +129,9 @@ impl Bench<'_, '_> {
         is_named(self.outcome)
             && here.len() == all
             && here.iter().all(|o| {
-                let known = self.inquiry.witnesses.observed[*o].known;
-                known.victim_rate >= VICTIMS_SIGN
-                    && self.expected.probability(*o) >= EXPLAINED * known.base_rate
+                let seen = &self.inquiry.witnesses.observed[*o];
+                seen.known.victim_rate >= VICTIMS_SIGN
+                    && self.expected.probability(*o) >= EXPLAINED * seen.base_rate
             })
     }
 

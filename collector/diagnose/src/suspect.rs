@@ -150,7 +150,7 @@ fn strongest_own(contest: &Contest<'_, '_>, hypothesis: &Hypothesis<'_>) -> Opti
             .iter()
             .find(|(e, _)| *e == o)
             .map_or(0.0, |(_, q)| *q);
-        q / contest.witnesses.observed[o].known.base_rate
+        q / contest.witnesses.observed[o].base_rate
     };
     let must: Vec<_> = hypothesis
         .fault

@@ -41,7 +41,7 @@ impl Expectation {
             witnesses
                 .observed
                 .iter()
-                .map(|seen| seen.known.base_rate)
+                .map(|seen| seen.base_rate)
                 .collect(),
         )
     }

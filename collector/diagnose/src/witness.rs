@@ -10,6 +10,9 @@ use crate::graph::{Graph, Link, Node};
 /// Age up to which an attestation speaks of now, in seconds.
 const FRESH_S: f64 = 15.0;
 
+/// Share of quiet time from which it is said that a symptom is usual.
+const USUAL: f64 = 0.02;
+
 /// Coverage that a symptom shows of its own family: who reports one kind would report its sisters.
 const COVERAGE_BY_SYMPTOM: f64 = 0.95;
 
@@ -25,6 +28,8 @@ pub(crate) struct Observed<'a> {
     pub node: Node,
     pub peer: Option<Node>,
     pub known: &'a SymptomKind,
+    /// P(seen near an incident | caused by something else): what the catalogue says, or how often it is seen there when nobody is hurt.
+    pub base_rate: f64,
     /// Number of what it says the same as: see [`SymptomKind::witness`].
     pub group: usize,
 }
@@ -34,12 +39,22 @@ impl Observed<'_> {
     pub fn says(&self, graph: &Graph<'_>) -> String {
         let id = graph.id(self.node);
         let text = &self.symptom.text;
-        match self.peer {
+        let said = match self.peer {
             Some(_) if text.contains(" → ") => text.clone(),
             Some(peer) => format!("{} → {}: {text}", id.label(), graph.id(peer).label()),
             None if text.contains(&id.label()) => text.clone(),
             None => format!("{}: {text}", id.label()),
+        };
+        if self.is_usual() {
+            let share = 100.0 * self.symptom.usual;
+            return format!("{said} (as in {share:.0}% of the time when nobody is hurt)");
         }
+        said
+    }
+
+    /// It counts for clearly less, since it is seen there at other times.
+    fn is_usual(&self) -> bool {
+        self.base_rate >= USUAL && self.base_rate >= 2.0 * self.known.base_rate
     }
 }
 
@@ -92,6 +107,7 @@ impl<'a> Witnesses<'a> {
                 node,
                 peer,
                 known,
+                base_rate: known.base_rate.max(unit(symptom.usual)),
                 group,
             });
         }

@@ -150,6 +150,7 @@ mod tests {
             severity,
             gate,
             text: "98% full".to_owned(),
+            usual: 0.0,
             reference: Reference::Heartbeat {
                 component: component.clone(),
                 range: TimeRange::new(at, at),

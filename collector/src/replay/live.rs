@@ -14,7 +14,7 @@ use firstlook_proto::heard::HeardRecords;
 
 use super::case::{About, LARGEST_FILE_BYTES, Truth};
 use super::withheld::Withheld;
-use crate::think::think;
+use crate::think::{Usual, think};
 
 /// The file of a case that holds what was heard.
 pub const FILE: &str = "records.zst";
@@ -118,6 +118,7 @@ fn withheld(record: &Record, without: &[Withheld]) -> bool {
 struct Run<'a> {
     detector: Detector,
     incidents: Incidents,
+    usual: Usual,
     catalogue: &'a Catalogue,
     truth: &'a Truth,
     without: &'a [Withheld],
@@ -134,6 +135,7 @@ impl<'a> Run<'a> {
         Self {
             detector: Detector::new(DetectConfig::default()),
             incidents: Incidents::new(firstlook_incident::Config::default()),
+            usual: Usual::default(),
             catalogue,
             truth: &about.truth,
             without,
@@ -166,7 +168,8 @@ impl<'a> Run<'a> {
             *opened += 1;
             IncidentId(*opened)
         };
-        think(self.catalogue, &mut self.incidents, &situation, number);
+        let (incidents, usual) = (&mut self.incidents, &mut self.usual);
+        think(self.catalogue, incidents, usual, &mut situation, number);
         self.all.resize_with(self.opened as usize, Live::default);
         for incident in self.incidents.open() {
             let Some(live) = self.all.get_mut(incident.id.0 as usize - 1) else {

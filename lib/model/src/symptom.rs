@@ -28,6 +28,10 @@ pub struct Symptom {
     pub gate: bool,
     /// One line for people, with the observed and the usual value. Hostile parts: escape when shown.
     pub text: String,
+    /// Share of the time in which nobody is hurt and this component shows it all the same, 0 to 1. As learned; 0: never seen so,
+    /// or not learned.
+    #[serde(default)]
+    pub usual: f64,
     /// The observations.
     pub reference: Reference,
 }

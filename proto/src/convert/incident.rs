@@ -106,6 +106,7 @@ impl From<&Symptom> for wire::Symptom {
             gate: s.gate,
             text: s.text.clone(),
             reference: Some((&s.reference).into()),
+            usual: s.usual,
         }
     }
 }
@@ -123,6 +124,7 @@ impl TryFrom<wire::Symptom> for Symptom {
             severity: fields::finite("severity", s.severity)?,
             gate: s.gate,
             text: fields::long_text("symptom text", s.text)?,
+            usual: fields::finite("usual share", s.usual)?,
             reference: fields::required("reference", s.reference)?.try_into()?,
         })
     }

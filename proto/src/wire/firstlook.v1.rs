@@ -1690,6 +1690,9 @@ pub struct Symptom {
     pub text: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "10")]
     pub reference: ::core::option::Option<Reference>,
+    /// Share of the time in which nobody is hurt and the component shows it all the same, 0 to 1.
+    #[prost(double, tag = "11")]
+    pub usual: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reference {

@@ -23,6 +23,7 @@ pub(super) fn symptom(component: &str, onset: Timestamp) -> Symptom {
         severity: 1.0,
         gate: true,
         text: format!("{component} is slow"),
+        usual: 0.0,
         reference: Reference::Metric {
             component: id(component),
             signal: "cpu.some|of it".to_owned(),

@@ -39,6 +39,44 @@ fn a_few_errors_alone_are_not_blamed_on_anybody() {
     assert!(verdict.hesitation.unwrap().contains("better than chance"));
 }
 
+/// What is there all the time says little; and it is said that it is.
+#[test]
+fn what_is_usual_there_counts_for_less() {
+    let weight = |usual: f64| {
+        let mut world = World::lab();
+        world
+            .sick(DB_DISK, "filesystem.space-exhausted", 20.0)
+            .usually(usual)
+            .sick(DB, "log.no-space", 15.0)
+            .sick_edge(APP1, DB, "edge.stalled", 10.0);
+        let verdict = world.verdict();
+        let full = of(&verdict, DB_DISK).expect("suspected").clone();
+        assert_eq!(full.fault, "disk-full");
+        full
+    };
+    let text = |suspect: &Suspect| -> Vec<String> {
+        let facts = suspect.evidence_for.iter().map(|fact| fact.text.clone());
+        facts
+            .filter(|text| text.contains("when nobody is hurt"))
+            .collect()
+    };
+    let (never, rarely, often) = (weight(0.0), weight(0.001), weight(0.4));
+    // Less than what the catalogue takes for granted changes nothing.
+    assert_eq!(never.decibans, rarely.decibans);
+    assert!(
+        often.decibans < never.decibans - 10.0,
+        "{} {}",
+        often.decibans,
+        never.decibans
+    );
+    assert_eq!(text(&never).len(), 0);
+    let said = text(&often);
+    assert!(
+        said[0].contains("as in 40% of the time when nobody is hurt"),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn errors_of_a_service_that_stays_up_are_no_crash_loop_though_restarts_may_yet_come() {
     for began_s in [3.0, 6.0, 9.0, 12.0, 30.0] {

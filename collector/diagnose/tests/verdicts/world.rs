@@ -184,6 +184,7 @@ impl World {
             .retain(|a| a.component != component || a.family != family);
         self.0.symptoms.push(Symptom {
             text: format!("{} seen", kind),
+            usual: 0.0,
             reference: reference(&component),
             component,
             kind: kind.into(),
@@ -200,6 +201,12 @@ impl World {
     /// Words for the last symptom.
     pub fn says(&mut self, text: &str) -> &mut Self {
         self.0.symptoms.last_mut().expect("a symptom").text = text.into();
+        self
+    }
+
+    /// How often the last symptom is seen there while nobody is hurt.
+    pub fn usually(&mut self, share: f64) -> &mut Self {
+        self.0.symptoms.last_mut().expect("a symptom").usual = share;
         self
     }
 

@@ -40,6 +40,7 @@ pub(super) fn symptom(component: &str, kind: &str, family: &str) -> Symptom {
         severity: 0.9,
         gate: true,
         text: format!("{kind} seen"),
+        usual: 0.0,
         reference: reference(component),
     }
 }
