@@ -4,8 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// Weight of one sample once warm: the memory is some hundred samples long.
 const ALPHA: f64 = 1.0 / 64.0;
-/// Samples averaged plainly at first.
-const WARM: u32 = 16;
 /// Scales beyond which a sample moves the location no further.
 const CLIP: f64 = 3.0;
 
@@ -18,6 +16,9 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
+    /// Samples averaged plainly at first.
+    pub const WARM: u32 = 16;
+
     /// Before the first sample.
     pub const NEW: Self = Self {
         location: 0.0,
@@ -29,17 +30,23 @@ impl Baseline {
     /// level is one too, so that a flat series that stirs is no alarm.
     #[inline]
     pub fn feed(&mut self, sample: f64, floor: f64) {
+        self.feed_weighted(sample, floor, ALPHA);
+    }
+
+    /// [`Self::feed`] with another weight of one sample once warm, of at most 1.
+    #[inline]
+    pub fn feed_weighted(&mut self, sample: f64, floor: f64, once_warm: f64) {
         if self.seen == 0 {
             (self.location, self.scale, self.seen) = (sample, floor, 1);
             return;
         }
         let scale = self.scale(floor);
         let distance = sample - self.location;
-        let weight = if self.seen < WARM {
+        let weight = if self.seen < Self::WARM {
             self.seen += 1;
             1.0 / f64::from(self.seen)
         } else {
-            ALPHA
+            once_warm
         };
         self.location += weight * distance.clamp(-CLIP * scale, CLIP * scale);
         self.scale += weight * (distance.abs().min(2.0 * CLIP * scale) - self.scale);
@@ -64,7 +71,7 @@ impl Baseline {
 
     /// Enough samples to judge by.
     pub fn is_warm(&self) -> bool {
-        self.seen >= WARM
+        self.seen >= Self::WARM
     }
 
     /// Samples taken, up to where it is warm.

@@ -7,20 +7,23 @@ use firstlook_model::{ComponentId, Series, SignalKind, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
+use crate::looks::{Looks, Shown};
+use crate::season::Season;
 
-/// Times what its distances from the usual level came to before at which a sample is strange: what a series does every day is no
-/// news, however far from its usual level it leads.
-pub(crate) const STRANGE: f64 = 8.0;
-/// Most that one sample's square counts for in that past, in mean squares.
-const FARTHEST: f64 = 1_024.0;
-/// Weight of one sample in that past once it is long: three days of samples once a second.
-const FADING: f64 = 1.0 / 262_144.0;
+/// Norms of what a series showed before at which a sample is strange: what it does every day is no news, however far from its
+/// usual level that leads.
+pub(crate) const STRANGE: f64 = 3.0;
+/// The usual level is that of so many samples, or of four hours where these are more.
+const MEMORY_SAMPLES: f64 = 256.0;
+const MEMORY_US: f64 = 4.0 * 3_600e6;
 /// Strange samples in a row that nominate.
 const PERSISTENT: u8 = 3;
 /// Smallest deviation where the unit is not known: a thousandth of what a share can be.
 const UNITLESS: f64 = 1e-3;
 /// Longest step between samples from which a counter's rate is taken, in microseconds.
 const STEP_LIMIT_US: i64 = 60_000_000;
+/// No distance is taken for more, so that its powers are numbers.
+const LARGEST: f64 = 1e30;
 
 /// A series that left its usual level.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,21 +38,20 @@ pub struct Nominee<'a> {
     pub usual: f64,
 }
 
-/// Where one sample lay, seen from the usual level before it, in the series' own unit.
+/// Where one sample lay, seen from what was usual before it, in the series' own unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Departure {
-    /// Signed distance from the usual level; for a counter its rate's.
+    /// Signed distance from what is usual at this hour; for a counter its rate's.
     pub distance: f64,
     /// The usual deviation of late, not under the smallest that means anything; above 0.
     pub scale: f64,
-    /// Mean square of the distances that the series had before, over days, not under the smallest that means anything; above 0.
-    pub past_square: f64,
+    shown: Shown,
 }
 
 impl Departure {
     /// How strange the sample is: from 1 on it counts towards a nomination.
     pub fn strangeness(&self) -> f64 {
-        self.distance.abs() / (STRANGE * self.past_square.sqrt())
+        self.shown.norms() / STRANGE
     }
 }
 
@@ -60,10 +62,12 @@ pub struct Level {
     /// Last raw value; NaN before the first.
     last: f64,
     value: f64,
+    /// Without what the hour foretells.
     usual: Baseline,
-    past: Past,
-    /// What `past` was when the departure under way began, or is: one that goes on does not become its own measure.
-    before: f64,
+    #[serde(default = "new_season")]
+    season: Season,
+    #[serde(default = "new_looks")]
+    looks: Looks,
     /// Smallest scale that means anything.
     floor: f64,
     counter: bool,
@@ -87,8 +91,8 @@ impl Level {
             last: f64::NAN,
             value: f64::NAN,
             usual: Baseline::NEW,
-            past: Past::default(),
-            before: 0.0,
+            season: Season::NEW,
+            looks: Looks::NEW,
             floor,
             counter: kind == SignalKind::Counter,
             strange: 0,
@@ -105,39 +109,55 @@ impl Level {
         let (before, before_us) = (self.last, self.last_us);
         (self.last, self.last_us) = (sample, at_us);
         self.value = sample;
+        let step_us = at_us.saturating_sub(before_us);
         if self.counter {
-            let step_us = at_us.saturating_sub(before_us);
             // Written so that a first sample (NaN) falls out too.
             if !(sample >= before && step_us <= STEP_LIMIT_US) {
                 return None;
             }
             self.value = (sample - before) * 1e6 / step_us as f64;
         }
+        // How long a first sample stands for is not known.
+        let step_us = if before_us == i64::MIN { 0 } else { step_us };
+        self.judge(at_us, step_us)
+    }
+
+    /// Sees how far the value lies from what is usual, and learns from it.
+    #[inline]
+    fn judge(&mut self, at_us: i64, step_us: i64) -> Option<Departure> {
+        let foretold = self.season.foretell(at_us);
+        let distance = self.value - self.usual.location() - foretold;
+        let distance = distance.clamp(-LARGEST, LARGEST);
+        let (scale, least) = (self.usual.scale(self.floor), self.usual.least(self.floor));
         let warm = self.usual.is_warm();
-        let distance = self.value - self.usual.location();
-        let scale = self.usual.scale(self.floor);
-        let least = self.usual.least(self.floor);
-        self.usual.feed(self.value, self.floor);
+        let passed = (step_us as f64 * (1.0 / MEMORY_US)).min(1.0 / MEMORY_SAMPLES);
+        // A young series' level is the mean of all that it has.
+        let weight = passed.max(1.0 / f64::from(Baseline::WARM + self.looks.count()));
+        let level = self.value - foretold;
+        self.usual.feed_weighted(level, self.floor, weight);
         if !warm {
             return None;
         }
-        if self.strange == 0 {
-            self.before = self.past.mean_square(scale).max(least * least);
-        }
+        self.looks.begin(scale);
+        let known = self.looks.weight();
+        let (shown, counted) = self.looks.take(distance, least, passed);
+        self.season.take(step_us, counted + foretold, known);
         let departure = Departure {
             distance,
             scale,
-            past_square: self.before,
+            shown,
         };
-        // As `strangeness` has it, without a root.
-        let strange = distance * distance > STRANGE * STRANGE * departure.past_square;
-        self.strange = if strange {
+        self.strange = if departure.shown.reaches(STRANGE) {
             self.strange.saturating_add(1)
         } else {
             0
         };
-        self.past.take(distance, scale);
         Some(departure)
+    }
+
+    /// The usual level at the last sample's time.
+    fn usual(&self) -> f64 {
+        self.usual.location() + self.season.foretold()
     }
 
     fn is_nominated(&self) -> bool {
@@ -145,40 +165,12 @@ impl Level {
     }
 }
 
-/// How far from its usual level a series went before.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Past {
-    mean_square: f64,
-    /// Distances in it.
-    count: f64,
+fn new_season() -> Season {
+    Season::NEW
 }
 
-impl Past {
-    /// Of a series that has none its deviation stands for it.
-    #[inline]
-    fn mean_square(&self, scale: f64) -> f64 {
-        if self.count > 0.0 {
-            self.mean_square
-        } else {
-            scale * scale
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, distance: f64, scale: f64) {
-        if self.count == 0.0 {
-            (self.mean_square, self.count) = (scale * scale, 1.0);
-        }
-        let weight = if self.count * FADING < 1.0 {
-            self.count += 1.0;
-            1.0 / self.count
-        } else {
-            FADING
-        };
-        // One absurd sample must not make the series blind for days.
-        let most = FARTHEST * self.mean_square.max(scale * scale);
-        self.mean_square += weight * ((distance * distance).min(most) - self.mean_square);
-    }
+fn new_looks() -> Looks {
+    Looks::NEW
 }
 
 /// Smallest scale that means anything: what a bystander does at any time.
@@ -271,7 +263,7 @@ impl Levels {
             component: &series.component,
             signal: &series.signal,
             value: level.value,
-            usual: level.usual.location(),
+            usual: level.usual(),
         })
     }
 
@@ -296,8 +288,10 @@ mod tests {
         let departure = level.feed(17, 0.9).expect("warm");
         assert!((departure.distance - 0.4).abs() < 1e-9, "{departure:?}");
         assert_eq!(departure.scale, 0.02);
-        assert!((departure.past_square - 0.000_4).abs() < 1e-12);
-        assert!((departure.strangeness() - 2.5).abs() < 1e-9);
+        // Twenty times the smallest that means anything; a sixth of that over the last few; and all of it since the last.
+        let norms = (20.0 + 20.0 / 6.0 + 20.0) / 3.0;
+        let strangeness = departure.strangeness();
+        assert!((strangeness - norms / 3.0).abs() < 1e-9, "{strangeness}");
         assert_eq!(level.feed(17, 0.9), None, "repeated");
         assert_eq!(level.feed(18, f64::NAN), None, "missing");
     }
@@ -328,14 +322,85 @@ mod tests {
         assert!(more.count() > 0, "more than ever");
     }
 
+    /// How strange it gets in a day of samples each ten minutes, at 0.9 from nine to five where that is a working day.
+    fn strangest(level: &mut Level, day: i64, works: bool) -> f64 {
+        let each = (day * 144..(day + 1) * 144).filter_map(|at| {
+            let up = works && (54..102).contains(&(at % 144));
+            // Noise that does not come again with the day.
+            let noise = (at * 7_919 % 101) as f64 / 1_000.0;
+            level.feed(at * 600_000_000, noise + if up { 0.9 } else { 0.1 })
+        });
+        each.map(|departure| departure.strangeness())
+            .fold(0.0, f64::max)
+    }
+
     #[test]
-    fn the_past_fades() {
-        let mut past = Past::default();
-        (0..1_000_000).for_each(|_| past.take(1_000.0, 0.1));
-        assert!(past.mean_square(0.1) > 0.99e6);
-        // As many again: half of it would be left in the mean of all.
-        (0..1_000_000).for_each(|_| past.take(0.0, 0.1));
-        assert!(past.mean_square(0.1) < 0.05e6, "{past:?}");
+    fn what_does_not_come_at_its_hour_is_strange() {
+        let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
+        let days = (0..20).map(|day| strangest(&mut level, day, true));
+        let as_every_day = days.last().expect("days");
+        assert!(as_every_day < 0.5, "{as_every_day}");
+        let nothing_came = strangest(&mut level, 20, false);
+        assert!(nothing_came > 1.0, "{nothing_came}");
+    }
+
+    #[test]
+    fn what_is_usual_is_that_of_hours_however_often_it_is_sampled() {
+        // Ten minutes of a second each are not long enough to be usual, and ten hours are.
+        let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
+        let mut feed = |seconds: std::ops::Range<i64>, sample: f64| {
+            for at in seconds {
+                level.feed(at * 1_000_000, sample);
+            }
+            level.usual.location()
+        };
+        feed(0..20_000, 0.1);
+        assert!(feed(20_000..20_600, 0.9) < 0.2);
+        assert!(feed(20_600..56_600, 0.9) > 0.7);
+    }
+
+    #[test]
+    fn a_young_series_has_its_level_from_all_that_it_showed() {
+        let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
+        for at in 0..400 {
+            level.feed(at * 1_000_000, if at < 20 { 0.5 } else { 0.4 });
+        }
+        let usual = level.usual.location();
+        assert!((usual - 0.4).abs() < 0.02, "{usual}");
+    }
+
+    #[test]
+    fn a_series_costs_three_hundred_bytes_at_most() {
+        assert!(size_of::<Level>() <= 300, "{}", size_of::<Level>());
+    }
+
+    #[test]
+    fn a_level_without_season_and_looks_is_taken_up() {
+        // As kept by versions that had neither.
+        #[derive(Serialize)]
+        struct Before {
+            last_us: i64,
+            last: f64,
+            value: f64,
+            usual: Baseline,
+            floor: f64,
+            counter: bool,
+            strange: u8,
+        }
+        let mut usual = Baseline::NEW;
+        (0..100).for_each(|_| usual.feed(0.5, 0.02));
+        let kept = rmp_serde::to_vec_named(&Before {
+            last_us: 100,
+            last: 0.5,
+            value: 0.5,
+            usual,
+            floor: 0.02,
+            counter: false,
+            strange: 0,
+        });
+        let mut level: Level = rmp_serde::from_slice(&kept.expect("written")).expect("read");
+        let departure = level.feed(101, 0.9).expect("warm");
+        assert!(departure.strangeness() > 1.0, "{departure:?}");
     }
 
     #[test]
@@ -359,7 +424,8 @@ mod tests {
         (0..1_000).for_each(|at| {
             level.feed(at, 0.1);
         });
-        level.feed(1_000, 1e300);
+        let absurd = level.feed(1_000, 1e300).expect("warm");
+        assert!(absurd.strangeness().is_finite(), "{absurd:?}");
         (1_001..1_100).for_each(|at| {
             level.feed(at, 0.1);
         });

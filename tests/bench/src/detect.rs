@@ -1,9 +1,10 @@
 //! `detect`: how well level one, as the collector runs it on every series, tells anomalies in recorded, labelled streams,
 //! and how fast, beside simple methods on the same streams in the same run.
 //!
-//! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far from the
-//! usual level, against the distances that the series had before. That is what the product judges by. Beside it the distance
-//! in the deviations of late; and, where detections are events, a departure that goes on told once, as a symptom is.
+//! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far it, the last
+//! few and the step to it lie from what is usual at that hour, against the same of the samples before. That is what the product
+//! judges by. Beside it the distance in the deviations of late; and, where detections are events, a departure that goes on told
+//! once, as a symptom is.
 
 mod curve;
 mod method;

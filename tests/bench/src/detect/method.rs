@@ -19,7 +19,8 @@ const AVERAGE_WINDOW: usize = 60;
 /// A way to score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// How strange level one finds it: its distance from the usual level, against the distances that the series had before.
+    /// How strange level one finds it: how far it, the last few and the step to it lie from what is usual at that hour, each
+    /// against the same of the samples before.
     LevelOne,
     /// The same, where a departure that goes on is told once: a sample scores only where none of so many before it was as strange.
     LevelOneTold { rest: usize },
