@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::catalogue::CATALOGUE;
 use crate::drill::Drill;
 use crate::lab::plan::HostPlan;
+use crate::vm::faults;
 
 /// Fire drills: real services on several hosts, real faults, scored verdicts
 #[derive(Debug, Parser)]
@@ -26,6 +27,9 @@ pub struct Args {
     /// List the drills named, or all, and end
     #[arg(long)]
     list: bool,
+    /// Keep each drill's incident as a case in a folder of its name in DIR, for `firstlook-collector replay`
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     lab: WithLab,
     #[command(subcommand)]
@@ -50,6 +54,23 @@ pub struct WithLab {
 
 #[derive(Debug, Subcommand)]
 enum Other {
+    /// Drills of the second tier, for which a virtual machine under software emulation is brought up beside the lab
+    Vm {
+        /// Drills to run, in this order; all of this tier when none is named
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Print one JSON document on standard output instead of a table
+        #[arg(long)]
+        json: bool,
+        /// List the drills named, or all of this tier, and end
+        #[arg(long)]
+        list: bool,
+        /// Keep each drill's incident as a case in a folder of its name in DIR
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
+        #[command(flatten)]
+        lab: WithLab,
+    },
     /// Prove the lab without the product: every fault has its effect, and heals
     LabCheck {
         /// Leave the lab up at the end
@@ -91,6 +112,10 @@ pub enum Work {
     Drills {
         drills: Vec<&'static Drill>,
         json: bool,
+        /// They need the virtual machine.
+        machine: bool,
+        /// Where each is kept as a case.
+        record: Option<PathBuf>,
         lab: WithLab,
     },
     /// Do what harms nobody.
@@ -126,16 +151,46 @@ impl Args {
                 Some(host) => Ok(Work::Enter { host, command }),
                 None => Err(usage(&format!("no host is called '{host}'"))),
             },
-            None if self.list => Ok(Work::List {
-                drills: resolve(&self.names, self.core)?,
-                json: self.json,
-            }),
-            None => Ok(Work::Drills {
-                drills: resolve(&self.names, self.core)?,
-                json: self.json,
-                lab: self.lab,
-            }),
+            Some(Other::Vm {
+                names,
+                json,
+                list,
+                record,
+                lab,
+            }) => {
+                let drills = if names.is_empty() {
+                    faults::CATALOGUE.iter().collect()
+                } else {
+                    named(&names, &faults::CATALOGUE)?
+                };
+                let lab = (!list).then_some(lab);
+                Ok(drills_or_list(drills, json, (true, record), lab))
+            }
+            None => {
+                let drills = resolve(&self.names, self.core)?;
+                let lab = (!self.list).then_some(self.lab);
+                Ok(drills_or_list(drills, self.json, (false, self.record), lab))
+            }
         }
+    }
+}
+
+/// Without a lab they are only listed.
+fn drills_or_list(
+    drills: Vec<&'static Drill>,
+    json: bool,
+    (machine, record): (bool, Option<PathBuf>),
+    lab: Option<WithLab>,
+) -> Work {
+    match lab {
+        None => Work::List { drills, json },
+        Some(lab) => Work::Drills {
+            drills,
+            json,
+            machine,
+            record,
+            lab,
+        },
     }
 }
 
@@ -144,14 +199,18 @@ fn resolve(names: &[String], core: bool) -> Result<Vec<&'static Drill>, clap::Er
         let wanted = |drill: &&Drill| drill.core || !core;
         return Ok(CATALOGUE.iter().filter(wanted).collect());
     }
+    named(names, &CATALOGUE)
+}
+
+fn named(names: &[String], among: &'static [Drill]) -> Result<Vec<&'static Drill>, clap::Error> {
     names
         .iter()
         .map(|name| {
-            CATALOGUE
+            among
                 .iter()
                 .find(|drill| drill.name == name)
                 .ok_or_else(|| {
-                    let known: Vec<&str> = CATALOGUE.iter().map(|drill| drill.name).collect();
+                    let known: Vec<&str> = among.iter().map(|drill| drill.name).collect();
                     usage(&format!(
                         "no drill is called '{name}'; there are {}",
                         known.join(", ")
@@ -205,6 +264,24 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("disk-full"), "{error}");
         assert_eq!(work("--list disk-fill").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_second_tier_has_drills_of_its_own_and_alone_brings_up_the_machine() {
+        let machine = |line: &str| match work(line).unwrap() {
+            Work::Drills { machine, .. } => machine,
+            other => panic!("{other:?}"),
+        };
+        assert!(machine("vm") && !machine(""));
+        assert_eq!(drills("vm").len(), faults::CATALOGUE.len());
+        assert_eq!(
+            drills("vm power-cut clock-skew"),
+            ["power-cut", "clock-skew"]
+        );
+        for wrong in ["vm disk-full", "power-cut", "vm --core"] {
+            assert_eq!(work(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+        }
+        assert!(matches!(work("vm --list").unwrap(), Work::List { .. }));
     }
 
     #[test]

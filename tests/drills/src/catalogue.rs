@@ -10,7 +10,7 @@ const DATABASE_FILES: &[&str] = &["filesystem:db1/var/lib/postgresql"];
 const APP2: &[&str] = &["host:app2"];
 
 /// In the order in which all are run.
-pub const CATALOGUE: [Drill; 16] = [
+pub const CATALOGUE: [Drill; 19] = [
     core(
         "disk-full",
         "the database's filesystem on db1 has no free block",
@@ -94,6 +94,24 @@ pub const CATALOGUE: [Drill; 16] = [
         "the database's filesystem on db1 takes no more writes, and says nothing",
         Fault::FilesystemFrozen,
         truth(DATABASE_FILES, "filesystem-hung"),
+    ),
+    drill(
+        "files-exhausted",
+        "somebody holds more connections to the application on app1 than it may have files",
+        Fault::FilesExhausted,
+        truth(SHOP, "fd-exhausted"),
+    ),
+    drill(
+        "noisy-neighbour",
+        "a job that nobody calls takes the one processor that db1 has",
+        Fault::NoisyNeighbour,
+        truth(&["host:db1"], "noisy-neighbour"),
+    ),
+    drill(
+        "broken-while-busy",
+        "thrice as many customers as usual, who are served; then the application's main process on app1 is killed",
+        Fault::BreakWhileBusy,
+        truth(SHOP, "service-down"),
     ),
     drill(
         "innocent-change",

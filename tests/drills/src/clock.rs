@@ -1,12 +1,18 @@
 //! Wall-clock stamps for the report.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, as RFC 3339 in UTC with milliseconds.
 pub fn now_rfc3339() -> String {
+    rfc3339_in(Duration::ZERO)
+}
+
+/// So long after now, likewise.
+pub fn rfc3339_in(time: Duration) -> String {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .saturating_add(time);
     rfc3339(since_epoch.as_secs(), since_epoch.subsec_millis())
 }
 

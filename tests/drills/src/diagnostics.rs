@@ -29,6 +29,9 @@ pub fn save_logs(hosts: &[Host], occasion: &str) -> Option<String> {
 /// As `save_logs`, and the collector's last answers.
 pub fn save(lab: &Lab, drill: &str, last_why: &Value) -> Option<String> {
     let dir = PathBuf::from(save_logs(lab.hosts(), drill)?);
+    if let Ok(machine) = lab.machine() {
+        machine.save_logs(&dir);
+    }
     said(write_answers(lab, &dir, last_why), &dir)
 }
 

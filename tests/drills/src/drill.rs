@@ -1,5 +1,6 @@
 //! The drills: which fault, what the truth is, and when one has passed.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use crate::fault::Fault;
 use crate::lab::Lab;
 use crate::verdict::Truth;
 use crate::watch::{self, Watched};
-use crate::{clock, diagnostics, say};
+use crate::{clock, diagnostics, record, say};
 
 /// No incident may be open for so long before a drill.
 const QUIET: Duration = Duration::from_secs(15);
@@ -67,18 +68,22 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When the lab has no collector.
-pub fn run_all(lab: &Lab, drills: &[&'static Drill]) -> anyhow::Result<Vec<Outcome>> {
+pub fn run_all(
+    lab: &Lab,
+    drills: &[&'static Drill],
+    cases: Option<&Path>,
+) -> anyhow::Result<Vec<Outcome>> {
     lab.responder()?;
     let numbered = (1..).zip(drills);
     Ok(numbered
         .map(|(number, drill)| {
             say::progress(&format!("drill {number}/{}: {}", drills.len(), drill.name));
-            run(lab, drill)
+            run(lab, drill, cases)
         })
         .collect())
 }
 
-fn run(lab: &Lab, drill: &'static Drill) -> Outcome {
+fn run(lab: &Lab, drill: &'static Drill, cases: Option<&Path>) -> Outcome {
     let mut outcome = Outcome {
         drill,
         injected_at: clock::now_rfc3339(),
@@ -94,6 +99,13 @@ fn run(lab: &Lab, drill: &'static Drill) -> Outcome {
     outcome
         .failures
         .extend(shortcomings(drill, outcome.quiet_before, &outcome.watched));
+    if let Some(cases) = cases
+        && let Err(error) = kept(lab, drill, &outcome.watched, cases)
+    {
+        outcome
+            .failures
+            .push(format!("keeping it as a case: {error:#}"));
+    }
     // Before healing, while the hosts still show the fault.
     if !outcome.failures.is_empty() {
         outcome.diagnostics = diagnostics::save(lab, drill.name, &outcome.watched.last_why);
@@ -104,9 +116,16 @@ fn run(lab: &Lab, drill: &'static Drill) -> Outcome {
         .and_then(|()| lab.wait_for_calm(CALM, CALM_DEADLINE));
     if let Err(error) = healed {
         outcome.failures.push(format!("healing: {error:#}"));
+        if outcome.diagnostics.is_none() {
+            outcome.diagnostics = diagnostics::save(lab, drill.name, &outcome.watched.last_why);
+        }
     }
     outcome.passed = outcome.failures.is_empty();
     outcome
+}
+
+fn kept(lab: &Lab, drill: &Drill, watched: &Watched, cases: &Path) -> anyhow::Result<()> {
+    record::keep(lab.responder()?, drill, &watched.last_why, cases)
 }
 
 fn inject_and_watch(lab: &Lab, outcome: &mut Outcome) -> anyhow::Result<()> {

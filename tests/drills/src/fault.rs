@@ -1,5 +1,7 @@
 //! The faults: how each is put in, and how it is taken out again.
 
+mod scarce;
+
 use std::io::Write;
 use std::process::Stdio;
 use std::thread;
@@ -11,6 +13,7 @@ use serde::Serialize;
 use crate::command::check;
 use crate::lab::plan::DATABASE_MOUNT;
 use crate::lab::{Lab, network, services};
+use crate::vm::faults;
 
 const STEP_DEADLINE: Duration = Duration::from_secs(30);
 /// Between an innocent change and the fault.
@@ -69,6 +72,18 @@ pub enum Fault {
     TwoFaults,
     /// As [`Fault::ServiceDown`], a moment after a change on `app2` that harms nobody.
     InnocentChange,
+    /// Somebody holds more connections to the application on `app1` than it may have files.
+    FilesExhausted,
+    /// A job that nobody calls takes `db1`'s processor.
+    NoisyNeighbour,
+    /// As [`Fault::ServiceDown`], while there are more customers than usual.
+    BreakWhileBusy,
+    /// The virtual machine's clock is minutes ahead.
+    ClockSkew,
+    /// The virtual machine's table of tracked connections is full.
+    ConntrackFull,
+    /// The virtual machine has no power.
+    PowerCut,
 }
 
 impl Fault {
@@ -104,13 +119,7 @@ impl Fault {
             }
             Self::FirewallReject => filter_calls(lab, REJECT_TABLE, "reject with tcp reset"),
             Self::FirewallDrop => filter_calls(lab, DROP_TABLE, "drop"),
-            Self::LoadSurge => {
-                let rush = format!(
-                    "systemd-run --quiet --unit={RUSH} python3 /opt/load/load.py \
-                     $(systemctl show -P ExecStart load | grep -o 'http://[^ ]*') {RUSH_RATE} /run/rush.json"
-                );
-                lab.host("load1").shell(&rush).map(drop)
-            }
+            Self::LoadSurge => scarce::rush(lab, RUSH_RATE),
             Self::FilesystemFrozen => {
                 let freeze = format!("fsfreeze --freeze {DATABASE_MOUNT}");
                 lab.host("db1").shell(&freeze).map(drop)
@@ -125,6 +134,12 @@ impl Fault {
                 thread::sleep(BETWEEN);
                 Self::ServiceDown.inject(lab)
             }
+            Self::FilesExhausted => scarce::exhaust_files(lab),
+            Self::NoisyNeighbour => scarce::crowd(lab),
+            Self::BreakWhileBusy => scarce::break_while_busy(lab),
+            Self::ClockSkew => faults::skew_clock(lab),
+            Self::ConntrackFull => faults::fill_table(lab),
+            Self::PowerCut => faults::cut_power(lab),
         }
         .with_context(|| format!("injecting {self:?}"))
     }
@@ -177,6 +192,15 @@ impl Fault {
                 let end = format!("systemctl stop {RUSH} || true");
                 lab.host("load1").shell(&end).map(drop)
             }
+            Self::FilesExhausted => scarce::release_files(lab),
+            Self::NoisyNeighbour => scarce::clear(lab),
+            Self::BreakWhileBusy => {
+                let fewer = Self::LoadSurge.heal(lab);
+                Self::ServiceDown.heal(lab).and(fewer)
+            }
+            Self::ClockSkew => faults::set_clock_right(lab),
+            Self::ConntrackFull => faults::empty_table(lab),
+            Self::PowerCut => faults::restore_power(lab),
         }
         .with_context(|| format!("healing {self:?}"))
     }

@@ -25,6 +25,7 @@ use self::lxcfs::Lxcfs;
 use self::plan::{HOSTS, HostPlan, LAB_DIR, LOCK_FILE, Role};
 use self::product::Responder;
 use self::reaper::Reaper;
+use crate::vm::{self, Machine};
 use crate::{diagnostics, say};
 
 /// How long a run waits for another's lab to go.
@@ -38,8 +39,8 @@ const WARM_UP: Duration = Duration::from_secs(20);
 pub enum Contents {
     /// The services and their customers.
     ServicesOnly,
-    /// These, and Firstlook from the binaries in that folder.
-    WithProduct { bin_dir: PathBuf },
+    /// These, and Firstlook from the binaries in that folder; with `machine` the virtual machine of the second tier too.
+    WithProduct { bin_dir: PathBuf, machine: bool },
 }
 
 /// What the customers met so far.
@@ -57,6 +58,7 @@ pub struct Lab {
     hosts: Vec<Host>,
     lxcfs: Option<Lxcfs>,
     responder: Option<Responder>,
+    machine: Option<Machine>,
     reaper: Reaper,
     standing: bool,
     // Held until the guard is dismissed as well.
@@ -72,12 +74,15 @@ impl Lab {
         let lock = lock()?;
         clean::remove_everything().context("removing what an earlier run left")?;
         let base = image::ensure_base()?;
+        let wants_machine = matches!(contents, Contents::WithProduct { machine: true, .. });
+        let images = wants_machine.then(vm::image::ensure).transpose()?;
         let reaper = Reaper::start(&lock)?;
         let begun = Instant::now();
         let mut lab = Self {
             hosts: Vec::new(),
             lxcfs: None,
             responder: None,
+            machine: None,
             reaper,
             standing: true,
             _lock: lock,
@@ -86,7 +91,7 @@ impl Lab {
         network::create()?;
         lab.lxcfs = Lxcfs::start();
         let mut layers = vec![base];
-        if let Contents::WithProduct { bin_dir } = contents {
+        if let Contents::WithProduct { bin_dir, .. } = contents {
             layers.insert(0, product::make_layer(bin_dir)?);
         }
         let with_product = layers.len() > 1;
@@ -99,6 +104,9 @@ impl Lab {
             Host::boot(plan)
         })?;
         lab.start_services()?;
+        if let Some(images) = &images {
+            lab.machine = Some(vm::boot(images, &product::layer())?);
+        }
         say::progress(&format!(
             "lab: {} hosts with their services are up after {:.1} s",
             lab.hosts.len(),
@@ -112,6 +120,9 @@ impl Lab {
                     logs.as_deref().unwrap_or("none")
                 )
             })?);
+            if let Some(machine) = &lab.machine {
+                vm::join(machine, lab.responder()?, lab.host("load1"))?;
+            }
             say::progress(&format!(
                 "lab: every host reports to the collector after {:.1} s",
                 begun.elapsed().as_secs_f64()
@@ -143,14 +154,30 @@ impl Lab {
         self.responder.as_ref().context("this lab has no collector")
     }
 
-    /// What the customers met so far, at most a second old.
+    /// The virtual machine.
+    ///
+    /// # Errors
+    /// When the lab was brought up without it.
+    pub fn machine(&self) -> anyhow::Result<&Machine> {
+        let machine = self.machine.as_ref();
+        machine.context("this lab has no virtual machine")
+    }
+
+    /// What the customers met so far, at most a second old; with a virtual machine, the till too.
     ///
     /// # Errors
     /// When they do not run.
     pub fn customers(&self) -> anyhow::Result<Customers> {
         let path = self.host("load1").inner_path("/run/load/counts.json");
         let text = fs::read_to_string(&path).context("reading the customers' counts")?;
-        serde_json::from_str(&text).context("reading the customers' counts")
+        let mut all: Customers =
+            serde_json::from_str(&text).context("reading the customers' counts")?;
+        if self.machine.is_some() {
+            let till = vm::till(self.host("load1"))?;
+            all.ok += till.ok;
+            all.failed += till.failed;
+        }
+        Ok(all)
     }
 
     /// Waits until the customers have met no failure for `calm`.
@@ -186,6 +213,7 @@ impl Lab {
         self.standing = false;
         let removed = clean::remove_everything().context("removing the lab");
         self.hosts.iter_mut().for_each(Host::reap);
+        self.machine.iter_mut().for_each(Machine::reap);
         if let Some(lxcfs) = &mut self.lxcfs {
             lxcfs.reap();
         }
@@ -253,6 +281,9 @@ pub fn lock() -> anyhow::Result<File> {
 /// # Errors
 /// When the host is not up.
 pub fn enter(host: &HostPlan, command: &[String]) -> anyhow::Result<bool> {
+    if host.role == Role::Payments {
+        return vm::enter(host, command);
+    }
     let init = cgroup::init_process(&host.outer_name());
     let init = init.with_context(|| format!("{} is not up", host.name))?;
     let words: Vec<&str> = command.iter().map(String::as_str).collect();

@@ -2,7 +2,7 @@
 //!
 //! The lab is six systemd hosts in namespaces of this machine (`lab`). A drill injects one fault
 //! (`fault`), asks the collector who is to blame as a responder would (`watch`), and scores the
-//! answer (`verdict`). A `quiet` run does what harms nobody, and no incident may open. `lab-check` proves the lab itself, without the product.
+//! answer (`verdict`). What namespaces cannot do is done to a virtual machine beside them (`vm`). A `quiet` run does what harms nobody, and no incident may open. `lab-check` proves the lab itself, without the product.
 //!
 //! Exit codes: 0 every drill passed, 1 a drill or the lab failed, 2 usage.
 
@@ -16,9 +16,11 @@ mod drill;
 mod fault;
 mod lab;
 mod quiet;
+mod record;
 mod report;
 mod say;
 mod verdict;
+mod vm;
 mod watch;
 
 use std::path::PathBuf;
@@ -70,7 +72,7 @@ fn run(work: Work) -> anyhow::Result<bool> {
             Ok(all_hold? && gone)
         }
         Work::Quiet { time, lab: options } => {
-            let mut lab = Lab::up(&with_product(options.bin_dir)?)?;
+            let mut lab = Lab::up(&with_product(options.bin_dir, false)?)?;
             let quiet = quiet::run(&lab, time);
             finish(&mut lab, options.keep)?;
             quiet
@@ -78,10 +80,12 @@ fn run(work: Work) -> anyhow::Result<bool> {
         Work::Drills {
             drills,
             json,
+            machine,
+            record,
             lab: options,
         } => {
-            let mut lab = Lab::up(&with_product(options.bin_dir)?)?;
-            let outcomes = drill::run_all(&lab, &drills);
+            let mut lab = Lab::up(&with_product(options.bin_dir, machine)?)?;
+            let outcomes = drill::run_all(&lab, &drills, record.as_deref());
             finish(&mut lab, options.keep)?;
             let report = report::Report::new(outcomes?);
             report.print(json)?;
@@ -90,10 +94,10 @@ fn run(work: Work) -> anyhow::Result<bool> {
     }
 }
 
-fn with_product(bin_dir: Option<PathBuf>) -> anyhow::Result<Contents> {
+fn with_product(bin_dir: Option<PathBuf>, machine: bool) -> anyhow::Result<Contents> {
     let bin_dir =
         bin_dir.context("set FIRSTLOOK_BIN_DIR to the folder with the product's binaries")?;
-    Ok(Contents::WithProduct { bin_dir })
+    Ok(Contents::WithProduct { bin_dir, machine })
 }
 
 /// Takes the lab down, or says how to use the one that is kept.

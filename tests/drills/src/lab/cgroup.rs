@@ -42,6 +42,37 @@ pub fn create(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets the group run on those processors alone, as in `0-1`; on all without any said. The groups below it follow.
+///
+/// # Errors
+/// When there is no hierarchy that can.
+pub fn pin(name: &str, processors: Option<&str>) -> anyhow::Result<()> {
+    let mut pinned = false;
+    for dir in dirs(name) {
+        let file = dir.join("cpuset.cpus");
+        if !file.exists() {
+            continue;
+        }
+        let all = || fs::read_to_string(dir.join("../cpuset.cpus"));
+        let processors = processors.map_or_else(all, |some| Ok(some.to_owned()));
+        let processors = processors.with_context(|| format!("reading above {}", dir.display()))?;
+        let mut groups = Vec::new();
+        visit(&dir, &mut |dir| groups.push(dir.to_owned()));
+        // A group may not have what the one above it lacks: taken away from the lowest first, given from the top.
+        let wider = fs::read_to_string(&file)?.trim().len() < processors.trim().len();
+        if wider {
+            groups.reverse();
+        }
+        for group in groups {
+            let file = group.join("cpuset.cpus");
+            fs::write(&file, &processors).with_context(|| format!("writing {}", file.display()))?;
+        }
+        pinned = true;
+    }
+    anyhow::ensure!(pinned, "no hierarchy has cpusets");
+    Ok(())
+}
+
 /// Every process in the group and the groups below it.
 pub fn processes(name: &str) -> Vec<u32> {
     let mut found = Vec::new();

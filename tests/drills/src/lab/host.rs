@@ -46,22 +46,7 @@ impl HostPlan {
     /// # Errors
     /// When the mount is refused or a file cannot be written.
     pub fn prepare(&self, layers: &[PathBuf]) -> anyhow::Result<()> {
-        let (dir, root) = (self.dir(), self.root());
-        for part in ["upper", "work", "root"] {
-            fs::create_dir_all(dir.join(part))?;
-        }
-        let layers: Vec<String> = layers
-            .iter()
-            .map(|layer| layer.display().to_string())
-            .collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            layers.join(":"),
-            dir.join("upper").display(),
-            dir.join("work").display()
-        );
-        let mut mount = words(&["mount", "-t", "overlay", "overlay", "-o", &options]);
-        check(mount.arg(&root), STEP_DEADLINE)?;
+        let root = mount_overlay(&self.dir(), layers)?;
         let id = fs::read_to_string("/proc/sys/kernel/random/uuid")?.replace('-', "");
         self.write("etc/machine-id", &id)?;
         self.write("etc/hostname", &format!("{}\n", self.name))?;
@@ -308,7 +293,32 @@ impl Host {
     }
 }
 
-fn joining(groups: Vec<PathBuf>) -> Command {
+/// Mounts a root over `layers` (the uppermost first) in `dir`, as `dir/root`, and gives that.
+///
+/// # Errors
+/// When the mount is refused.
+pub fn mount_overlay(dir: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    for part in ["upper", "work", "root"] {
+        fs::create_dir_all(dir.join(part))?;
+    }
+    let layers: Vec<String> = layers
+        .iter()
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        layers.join(":"),
+        dir.join("upper").display(),
+        dir.join("work").display()
+    );
+    let root = dir.join("root");
+    let mut mount = words(&["mount", "-t", "overlay", "overlay", "-o", &options]);
+    check(mount.arg(&root), STEP_DEADLINE)?;
+    Ok(root)
+}
+
+/// The beginning of a command that runs as a part of these groups. It gets `PATH` and nothing else of our environment.
+pub fn joining(groups: Vec<PathBuf>) -> Command {
     let groups: Vec<String> = groups.iter().map(|dir| dir.display().to_string()).collect();
     let mut command = words(&["sh", "-c", JOIN_AND_RUN, "sh", &groups.join(" ")]);
     command.env_clear().env(

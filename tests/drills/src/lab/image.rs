@@ -1,4 +1,5 @@
-//! The base image: one Debian root with everything that any host runs, built once and cached.
+//! Images: Debian roots with everything that runs in them, built once and cached. The base image is that of all hosts
+//! of the first tier.
 //!
 //! Services are installed and disabled; each host enables its own. The cache lies outside the
 //! checkout, in a folder named for a fingerprint of everything that determines the image.
@@ -12,74 +13,98 @@ use anyhow::{Context, ensure};
 use crate::command::{check, words};
 use crate::say;
 
-/// What is installed beyond Debian's essential packages.
-const PACKAGES: [&str; 10] = [
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "iproute2",
-    "nftables",
-    "procps",
-    "haproxy",
-    "postgresql",
-    "python3",
-    "python3-psycopg2",
-];
-/// Services that a host enables for itself.
-const DISABLED: [&str; 2] = ["haproxy.service", "postgresql.service"];
-/// Units that do nothing for the lab but cost processor time, or show mounts of no interest.
-const MASKED: [&str; 15] = [
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "console-getty.service",
-    "dev-hugepages.mount",
-    "dev-mqueue.mount",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "e2scrub_reap.service",
-    "fstrim.timer",
-    "getty.target",
-    "sys-fs-fuse-connections.mount",
-    "sys-kernel-debug.mount",
-    "sys-kernel-tracing.mount",
-    "systemd-logind.service",
-    "systemd-modules-load.service",
-];
-/// Raised when the build's steps change, so that old caches are not used.
-const RECIPE: u32 = 1;
+/// What an image is made of.
+#[derive(Debug)]
+pub struct Recipe {
+    /// What people call it.
+    pub name: &'static str,
+    /// What is installed beyond Debian's essential packages.
+    pub packages: &'static [&'static str],
+    /// Services that a host enables for itself.
+    pub disabled: &'static [&'static str],
+    /// Units that do nothing for the lab but cost processor time, or show mounts of no interest.
+    pub masked: &'static [&'static str],
+    /// Shell lines that are run in the new root at last; may be empty.
+    pub finish: &'static str,
+    /// Raised when the build's steps change, so that old caches are not used.
+    pub version: u32,
+}
+
+const BASE: Recipe = Recipe {
+    name: "base",
+    packages: &[
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "iproute2",
+        "nftables",
+        "procps",
+        "haproxy",
+        "postgresql",
+        "python3",
+        "python3-psycopg2",
+    ],
+    disabled: &["haproxy.service", "postgresql.service"],
+    masked: &[
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "console-getty.service",
+        "dev-hugepages.mount",
+        "dev-mqueue.mount",
+        "dpkg-db-backup.timer",
+        "e2scrub_all.timer",
+        "e2scrub_reap.service",
+        "fstrim.timer",
+        "getty.target",
+        "sys-fs-fuse-connections.mount",
+        "sys-kernel-debug.mount",
+        "sys-kernel-tracing.mount",
+        "systemd-logind.service",
+        "systemd-modules-load.service",
+    ],
+    finish: "",
+    version: 1,
+};
 const BUILD_DEADLINE: Duration = Duration::from_secs(1200);
 const STEP_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The base image's root, as `ensure`.
+pub fn ensure_base() -> anyhow::Result<PathBuf> {
+    ensure(&BASE)
+}
 
 /// The image's root, built if the cache has none.
 ///
 /// # Errors
 /// When it has to be built and cannot: no package source, no space, no `mmdebstrap`.
-pub fn ensure_base() -> anyhow::Result<PathBuf> {
-    let release = machine_codename()?;
-    let dir = cache_dir()?.join(fingerprint(&release));
+pub fn ensure(recipe: &Recipe) -> anyhow::Result<PathBuf> {
+    let (release, name) = (machine_codename()?, recipe.name);
+    let dir = cache_dir()?.join(fingerprint(&release, recipe));
     let root = dir.join("root");
     if root.is_dir() {
         return Ok(root);
     }
-    say::progress("lab: building the base image (once, some minutes)");
+    say::progress(&format!(
+        "lab: building the {name} image (once, some minutes)"
+    ));
     // Built under another name, so that an interrupted build is never taken for an image.
     let partial = dir.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial).context("removing an unfinished image")?;
     }
     fs::create_dir_all(&partial)?;
-    build(&release, &partial).context("building the base image")?;
-    fs::rename(&partial, &dir).context("putting the base image in place")?;
+    build(&release, recipe, &partial).with_context(|| format!("building the {name} image"))?;
+    fs::rename(&partial, &dir).context("putting an image in place")?;
     Ok(root)
 }
 
-fn build(release: &str, dir: &Path) -> anyhow::Result<()> {
+fn build(release: &str, recipe: &Recipe, dir: &Path) -> anyhow::Result<()> {
     let root = dir.join("root");
     let options = dir.join("apt.conf");
     let sources = dir.join("sources");
     fs::write(&options, transport_options()?)?;
     let mut command = words(&["mmdebstrap", "--variant=minbase", "--mode=root", "--quiet"]);
-    command.arg(format!("--include={}", PACKAGES.join(",")));
+    command.arg(format!("--include={}", recipe.packages.join(",")));
     command
         .arg(format!("--aptopt={}", options.display()))
         .arg(release)
@@ -87,9 +112,16 @@ fn build(release: &str, dir: &Path) -> anyhow::Result<()> {
     command.args(package_sources(release, &sources)?);
     check(&mut command, BUILD_DEADLINE)?;
     let root_option = format!("--root={}", root.display());
-    for (verb, units) in [("disable", &DISABLED[..]), ("mask", &MASKED[..])] {
-        let mut command = words(&["systemctl", "--quiet", &root_option, verb]);
-        check(command.args(units), STEP_DEADLINE)?;
+    for (verb, units) in [("disable", recipe.disabled), ("mask", recipe.masked)] {
+        if !units.is_empty() {
+            let mut command = words(&["systemctl", "--quiet", &root_option, verb]);
+            check(command.args(units), STEP_DEADLINE)?;
+        }
+    }
+    if !recipe.finish.is_empty() {
+        let mut command = words(&["chroot"]);
+        command.arg(&root).args(["sh", "-euc", recipe.finish]);
+        check(&mut command, STEP_DEADLINE)?;
     }
     Ok(())
 }
@@ -186,14 +218,16 @@ fn cache_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// Names the image: release and a 64-bit FNV-1a of everything that is put into it.
-fn fingerprint(release: &str) -> String {
-    let recipe = RECIPE.to_string();
-    let inputs = PACKAGES
+fn fingerprint(release: &str, recipe: &Recipe) -> String {
+    let version = recipe.version.to_string();
+    let last = [version.as_str(), recipe.finish];
+    let inputs = recipe
+        .packages
         .iter()
-        .chain(&DISABLED)
-        .chain(&MASKED)
-        .copied()
-        .chain([recipe.as_str()]);
+        .chain(recipe.disabled)
+        .chain(recipe.masked)
+        .chain(last.iter().filter(|input| !input.is_empty()))
+        .copied();
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in inputs.flat_map(|input| input.bytes().chain([0])) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -203,7 +237,31 @@ fn fingerprint(release: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::offers;
+    use super::{BASE, Recipe, fingerprint, offers};
+
+    #[test]
+    fn what_changes_an_image_changes_its_name() {
+        let others = [
+            Recipe { version: 2, ..BASE },
+            Recipe {
+                packages: &["systemd"],
+                ..BASE
+            },
+            Recipe {
+                masked: &[],
+                ..BASE
+            },
+            Recipe {
+                finish: "true",
+                ..BASE
+            },
+        ];
+        let base = fingerprint("bookworm", &BASE);
+        assert_ne!(base, fingerprint("trixie", &BASE));
+        for other in &others {
+            assert_ne!(base, fingerprint("bookworm", other), "{other:?}");
+        }
+    }
 
     #[test]
     fn only_sources_of_this_release_are_taken() {

@@ -44,6 +44,23 @@ pub fn create() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the bridge's end of a virtual machine's cable; `qemu` is the other.
+pub fn create_tap(host: &HostPlan) -> anyhow::Result<()> {
+    let name = host.outer_name();
+    ip(&[
+        "-n",
+        BRIDGE_SPACE,
+        "tuntap",
+        "add",
+        "dev",
+        &name,
+        "mode",
+        "tap",
+    ])?;
+    ip(&["-n", BRIDGE_SPACE, "link", "set", &name, "up"])?;
+    plug(host)
+}
+
 /// Puts the host's cable into the bridge.
 pub fn plug(host: &HostPlan) -> anyhow::Result<()> {
     ip(&[

@@ -35,6 +35,8 @@ pub enum Role {
     Load,
     /// The Firstlook collector.
     Collector,
+    /// Payments, on a virtual machine.
+    Payments,
 }
 
 /// One host of the lab.
@@ -48,7 +50,14 @@ pub struct HostPlan {
     octet: u8,
 }
 
-/// Every host.
+/// The virtual machine of the second tier. It is up only when it was asked for, but its name is everybody's.
+pub const MACHINE: HostPlan = HostPlan {
+    name: "vm1",
+    role: Role::Payments,
+    octet: 17,
+};
+
+/// Every host of the first tier.
 pub const HOSTS: [HostPlan; 6] = [
     HostPlan {
         name: "edge1",
@@ -85,10 +94,14 @@ pub const HOSTS: [HostPlan; 6] = [
 impl HostPlan {
     /// The host of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        HOSTS.iter().find(|host| host.name == name)
+        HOSTS
+            .iter()
+            .chain([&MACHINE])
+            .find(|host| host.name == name)
     }
 
-    /// Its name on this machine: network namespace, cgroup, and the bridge's end of its cable.
+    /// Its name on this machine: network namespace, cgroup, and the bridge's end of its cable. A virtual machine has no
+    /// namespace.
     pub fn outer_name(&self) -> String {
         format!("fl-{}", self.name)
     }
@@ -119,7 +132,7 @@ pub fn network_spaces() -> Vec<String> {
 
 /// Every cgroup that the lab makes, below the root of each hierarchy.
 pub fn cgroups() -> Vec<String> {
-    let hosts = HOSTS.iter().map(HostPlan::outer_name);
+    let hosts = HOSTS.iter().chain([&MACHINE]).map(HostPlan::outer_name);
     std::iter::once(LXCFS_GROUP.to_owned())
         .chain(hosts)
         .collect()
@@ -129,6 +142,7 @@ pub fn cgroups() -> Vec<String> {
 pub fn hosts_file() -> String {
     let lines = HOSTS
         .iter()
+        .chain([&MACHINE])
         .map(|host| format!("{} {}\n", host.address(), host.name));
     std::iter::once("127.0.0.1 localhost\n".to_owned())
         .chain(lines)
@@ -154,23 +168,25 @@ mod tests {
 
     #[test]
     fn names_fit_a_network_interface() {
-        for host in &HOSTS {
+        for host in HOSTS.iter().chain([&MACHINE]) {
             assert!(host.outer_name().len() <= 15, "{}", host.outer_name());
         }
     }
 
     #[test]
     fn no_two_hosts_share_a_name_or_an_address() {
-        let names: HashSet<_> = HOSTS.iter().map(|host| host.name).collect();
-        let addresses: HashSet<_> = HOSTS.iter().map(HostPlan::address).collect();
-        assert_eq!((names.len(), addresses.len()), (HOSTS.len(), HOSTS.len()));
+        let all = || HOSTS.iter().chain([&MACHINE]);
+        let names: HashSet<_> = all().map(|host| host.name).collect();
+        let addresses: HashSet<_> = all().map(HostPlan::address).collect();
+        let count = HOSTS.len() + 1;
+        assert_eq!((names.len(), addresses.len()), (count, count));
         assert!(!addresses.contains("10.77.0.1"), "the bridge has this one");
     }
 
     #[test]
     fn every_host_knows_every_other_by_name() {
         let file = hosts_file();
-        for host in &HOSTS {
+        for host in HOSTS.iter().chain([&MACHINE]) {
             assert!(file.contains(&format!("{} {}\n", host.address(), host.name)));
         }
     }

@@ -21,10 +21,12 @@ const USERS_TEXT: &str = concat!(
     include_str!("../../../../deploy/systemd/firstlook-agent.sysusers"),
     include_str!("../../../../deploy/systemd/firstlook-collector.sysusers"),
 );
+const AGENT: &str = "firstlook-agent.service";
 const PROGRAMS: [&str; 3] = ["firstlook", "firstlook-agent", "firstlook-collector"];
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 /// For one question to the collector.
 const ASK_DEADLINE: Duration = Duration::from_secs(15);
+const LONG_ASK_DEADLINE: Duration = Duration::from_secs(120);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
 const REPORTING_DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(500);
@@ -36,7 +38,7 @@ const NOT_FOUND: i32 = 3;
 /// # Errors
 /// When a binary is missing.
 pub fn make_layer(bin_dir: &Path) -> anyhow::Result<PathBuf> {
-    let layer = Path::new(LAB_DIR).join("product");
+    let layer = layer();
     let bin = layer.join("usr/local/bin");
     fs::create_dir_all(&bin)?;
     for program in PROGRAMS {
@@ -44,6 +46,11 @@ pub fn make_layer(bin_dir: &Path) -> anyhow::Result<PathBuf> {
         fs::copy(&from, bin.join(program)).with_context(|| format!("taking {}", from.display()))?;
     }
     Ok(layer)
+}
+
+/// The folder of the layer that all hosts share.
+pub fn layer() -> PathBuf {
+    Path::new(LAB_DIR).join("product")
 }
 
 /// Puts the units that are shipped, and configuration, into a mounted root, before boot.
@@ -79,9 +86,7 @@ pub fn install(plan: &HostPlan) -> anyhow::Result<()> {
 pub fn start(hosts: &[Host]) -> anyhow::Result<Responder> {
     let collector = hosts.iter().find(|host| host.plan.role == Role::Collector);
     let collector = collector.context("the plan has no collector")?;
-    for host in hosts {
-        host.check(&["systemd-sysusers", USERS], STEP_DEADLINE)?;
-    }
+    collector.check(&["systemd-sysusers", USERS], STEP_DEADLINE)?;
     let address = collector.plan.address();
     let init = [
         "firstlook-collector",
@@ -91,46 +96,50 @@ pub fn start(hosts: &[Host]) -> anyhow::Result<Responder> {
     ];
     let addresses = ["--address", &address, "--address", collector.plan.name];
     collector.check(&[&init[..], &addresses[..]].concat(), STEP_DEADLINE)?;
-    enable(collector, "firstlook-collector.service")?;
+    let unit = "firstlook-collector.service";
+    let enable = ["systemctl", "--quiet", "enable", "--now", unit];
+    collector.check(&enable, STEP_DEADLINE)?;
     let responder = Responder::of(collector.plan);
     responder.wait_until_answered()?;
     thread::scope(|scope| {
         let joins: Vec<_> = hosts
             .iter()
-            .map(|host| scope.spawn(|| join(host, &responder, &address)))
+            .map(|host| {
+                let on_it = |command: &[&str]| host.check(command, STEP_DEADLINE);
+                let (responder, address) = (&responder, &address);
+                scope.spawn(move || join(host.plan.name, on_it, responder, address))
+            })
             .collect();
         joins
             .into_iter()
             .try_for_each(|join| join.join().expect("joining does not panic"))
     })?;
-    responder.wait_until_reporting()?;
+    let names: Vec<&str> = HOSTS.iter().map(|host| host.name).collect();
+    responder.wait_until_reporting(&names)?;
     Ok(responder)
 }
 
-fn join(host: &Host, responder: &Responder, collector: &str) -> anyhow::Result<()> {
+/// Joins a host that is up, and starts its agent. `on_it` runs a command there, and fails when that does.
+///
+/// # Errors
+/// When a step fails.
+pub fn join(
+    name: &str,
+    on_it: impl Fn(&[&str]) -> anyhow::Result<String>,
+    responder: &Responder,
+    collector: &str,
+) -> anyhow::Result<()> {
+    on_it(&["systemd-sysusers", USERS])?;
     let created = responder.json(&["tokens", "create", "--json"])?;
     let created = created.context("`firstlook tokens create` found nothing")?;
     let token = created["token"]
         .as_str()
         .context("`firstlook tokens create` gave no token")?;
     let url = format!("https://{collector}:9443");
-    let state = [
-        "--state-dir",
-        "/var/lib/firstlook-agent",
-        "--name",
-        host.plan.name,
-    ];
+    let state = ["--state-dir", "/var/lib/firstlook-agent", "--name", name];
     let join = ["firstlook-agent", "join", &url, "--token", token];
-    host.check(&[&join[..], &state[..]].concat(), STEP_DEADLINE)?;
-    enable(host, "firstlook-agent.service")
-}
-
-fn enable(host: &Host, unit: &str) -> anyhow::Result<()> {
-    host.check(
-        &["systemctl", "--quiet", "enable", "--now", unit],
-        STEP_DEADLINE,
-    )
-    .map(drop)
+    on_it(&[&join[..], &state[..]].concat())?;
+    on_it(&["systemctl", "--quiet", "enable", "--now", AGENT]).map(drop)
 }
 
 /// The responder's command, as a person beside the lab would use it.
@@ -146,7 +155,7 @@ impl Responder {
             .root()
             .join("var/lib/firstlook-collector/responder");
         Self {
-            program: Path::new(LAB_DIR).join("product/usr/local/bin/firstlook"),
+            program: layer().join("usr/local/bin/firstlook"),
             arguments: vec![
                 "--collector".to_owned(),
                 format!("https://{}:9444", collector.address()),
@@ -163,6 +172,18 @@ impl Responder {
     pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Ended> {
         let mut command: Command = network::command_in(BRIDGE_SPACE, &self.program);
         run(command.args(&self.arguments).args(arguments), ASK_DEADLINE)
+    }
+
+    /// The same, for what takes longer.
+    ///
+    /// # Errors
+    /// When it is not over within two minutes.
+    pub fn ask_at_length(&self, arguments: &[&str]) -> anyhow::Result<Ended> {
+        let mut command: Command = network::command_in(BRIDGE_SPACE, &self.program);
+        run(
+            command.args(&self.arguments).args(arguments),
+            LONG_ASK_DEADLINE,
+        )
     }
 
     /// The JSON document that `firstlook ARGUMENTS…` prints; `None` for its "not found".
@@ -199,15 +220,16 @@ impl Responder {
         Ok(())
     }
 
-    fn wait_until_reporting(&self) -> anyhow::Result<()> {
+    /// Waits until all hosts of these names report.
+    ///
+    /// # Errors
+    /// When one does not within 120 s.
+    pub fn wait_until_reporting(&self, names: &[&str]) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let answer = self.json(&["hosts", "--json"])?.unwrap_or_default();
-            let missing: Vec<&str> = HOSTS
-                .iter()
-                .map(|host| host.name)
-                .filter(|name| !reports(&answer, name))
-                .collect();
+            let missing = names.iter().filter(|name| !reports(&answer, name));
+            let missing: Vec<&str> = missing.copied().collect();
             if missing.is_empty() {
                 return Ok(());
             }

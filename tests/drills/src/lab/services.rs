@@ -11,6 +11,7 @@ use anyhow::Context;
 use super::host::Host;
 use super::plan::{DATABASE_BYTES, DATABASE_MOUNT, HostPlan, LAB_DIR, Role};
 use crate::command::{check, words};
+use crate::vm;
 
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -39,9 +40,11 @@ pub fn install(plan: &HostPlan) -> anyhow::Result<()> {
         Role::Load => {
             plan.write("opt/load/load.py", include_str!("../../assets/load.py"))?;
             let unit = include_str!("../../assets/load.service");
-            plan.write("etc/systemd/system/load.service", unit)
+            plan.write("etc/systemd/system/load.service", unit)?;
+            vm::install_till(plan)
         }
-        Role::Collector => Ok(()),
+        // A virtual machine's is put in by `vm`, with what else a machine needs.
+        Role::Collector | Role::Payments => Ok(()),
     }
 }
 
@@ -78,7 +81,7 @@ pub fn start(host: &Host) -> anyhow::Result<()> {
                 START_DEADLINE,
             )
         }
-        Role::Collector => Ok(()),
+        Role::Collector | Role::Payments => Ok(()),
     }
 }
 
