@@ -8,6 +8,8 @@ use crate::args::Span;
 use crate::exit::Failure;
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
+/// How far ahead a host's clock may be so that what it wrote last is shown.
+const AHEAD: Duration = Duration::from_secs(86_400);
 const DAY_SECONDS: i64 = 86_400;
 
 /// The range that a span means at `now`.
@@ -30,6 +32,19 @@ pub fn range(span: &Span, now: Timestamp) -> Result<TimeRange, Failure> {
             "--since {from} is not before --until {to}"
         )))
     }
+}
+
+/// The same, but for an end that was not said: what a host wrote whose clock is ahead bears times that are still to come, and
+/// belongs to it.
+///
+/// # Errors
+/// As [`range`].
+pub fn range_with_ahead(span: &Span, now: Timestamp) -> Result<TimeRange, Failure> {
+    let mut range = range(span, now)?;
+    if span.until.is_none() {
+        range.to = range.to.plus(AHEAD);
+    }
+    Ok(range)
 }
 
 /// The moment that a text means at `now`.
@@ -115,6 +130,22 @@ mod tests {
         ] {
             assert_eq!(instant(text, now()).unwrap().to_string(), meant, "{text}");
         }
+    }
+
+    #[test]
+    fn without_an_end_what_clocks_that_are_ahead_wrote_belongs_to_it() {
+        let span = |until: Option<&str>| Span {
+            since: Some("5m".into()),
+            until: until.map(Into::into),
+        };
+        let (open, plain) = (
+            range_with_ahead(&span(None), now()),
+            range(&span(None), now()),
+        );
+        let (open, plain) = (open.unwrap(), plain.unwrap());
+        assert_eq!((open.from, open.to), (plain.from, now().plus(AHEAD)));
+        let told = range_with_ahead(&span(Some("now")), now()).unwrap();
+        assert_eq!(told.to, now());
     }
 
     #[test]

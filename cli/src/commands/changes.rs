@@ -18,7 +18,7 @@ pub async fn run(
     about: Option<String>,
     span: Span,
 ) -> Result<Answer, Failure> {
-    let range = when::range(&span, context.now)?;
+    let range = when::range_with_ahead(&span, context.now)?;
     let request = wire::ChangesRequest {
         about: about.unwrap_or_default(),
         range: Some(range_to_wire(range)),
