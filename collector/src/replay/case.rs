@@ -55,6 +55,11 @@ pub struct Noticed {
 }
 
 impl Noticed {
+    /// Its component, as a host says it: without the encoding that tables need.
+    pub fn named(&self) -> Option<String> {
+        self.component.as_deref().map(decoded)
+    }
+
     /// As it is ranked by, told so many seconds late.
     pub fn late(&self, seconds: u32) -> Alarm {
         Alarm {

@@ -12,7 +12,7 @@ use firstlook_incident::Incidents;
 use firstlook_model::{ComponentId, Incident, IncidentId, Record, Situation, Timestamp, Verdict};
 use firstlook_proto::heard::HeardRecords;
 
-use super::case::{About, LARGEST_FILE_BYTES, Truth};
+use super::case::{About, LARGEST_FILE_BYTES, Noticed, Truth};
 use super::withheld::Withheld;
 use crate::think::{Usual, think};
 
@@ -20,6 +20,8 @@ use crate::think::{Usual, think};
 pub const FILE: &str = "records.zst";
 /// As often as the analysis runs.
 const EVERY: Duration = Duration::from_secs(1);
+/// A verdict may be given so much before the alarm, which is when a symptom had begun at the latest.
+const EARLY_S: f64 = 5.0;
 /// No case may be longer, in analyses.
 const MOST_STEPS: usize = 200_000;
 /// No file may hold more, unpacked.
@@ -52,7 +54,7 @@ pub struct Given {
 pub struct Live {
     /// The incident that the case is about; None: none was opened.
     pub incident: Option<Incident>,
-    /// Its verdicts, one a second while it was open.
+    /// Its verdicts from the alarm on, one a second while it was open.
     pub given: Vec<Given>,
     /// Incidents beside it.
     pub others: usize,
@@ -104,7 +106,7 @@ pub fn replay(
     run.until(run.end).context(FILE)?;
     // What came since the last analysis counts, too.
     run.step(run.end);
-    Ok(Some(run.ended(about.alarm.time)))
+    Ok(Some(run.ended(&about.alarm)))
 }
 
 fn withheld(record: &Record, without: &[Withheld]) -> bool {
@@ -183,21 +185,31 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The incident nearest to the alarm, the others counted.
-    fn ended(self, alarm_s: f64) -> Live {
+    /// The incident that the alarm is of: those with a symptom of its component first, then the nearest in time. The others
+    /// are counted.
+    fn ended(self, alarm: &Noticed) -> Live {
         let others = self.all.len().saturating_sub(1);
+        let named = alarm.named();
         let far = |live: &Live| {
-            let began = live.incident.as_ref().map(|i| i.began.as_secs_f64());
-            began.map_or(f64::INFINITY, |began| (began - alarm_s).abs())
+            let Some(incident) = &live.incident else {
+                return (true, f64::INFINITY);
+            };
+            let of_it = |name: &String| {
+                let mut symptoms = incident.symptoms.iter();
+                symptoms.any(|symptom| symptom.component.to_string() == *name)
+            };
+            let another = !named.as_ref().is_none_or(of_it);
+            (another, (incident.began.as_secs_f64() - alarm.time).abs())
         };
-        let nearest = self
-            .all
-            .into_iter()
-            .min_by(|a, b| far(a).total_cmp(&far(b)));
-        Live {
-            others,
-            ..nearest.unwrap_or_default()
-        }
+        let nearest = self.all.into_iter().min_by(|a, b| {
+            let (a, b) = (far(a), far(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let mut live = nearest.unwrap_or_default();
+        // An incident may have been open before, for another reason.
+        let from = alarm.time - EARLY_S;
+        live.given.retain(|given| given.at.as_secs_f64() >= from);
+        Live { others, ..live }
     }
 }
 
