@@ -77,6 +77,28 @@ fn what_is_usual_there_counts_for_less() {
     );
 }
 
+/// Who waits for a frozen filesystem holds locks, and its callers run out of connections: one fault, not two.
+#[test]
+fn locks_and_exhausted_pools_behind_a_frozen_filesystem_are_no_fault_of_the_database() {
+    let mut world = World::lab();
+    world
+        .sick(DB_DISK, "filesystem.hung", 13.0)
+        .sick(DB, "log.lock-wait", 10.0)
+        .sick(DB, "log.errors", 10.0)
+        .sick(APP1, "log.pool-exhausted", 11.0)
+        .sick(APP2, "log.pool-exhausted", 11.0)
+        .sick_edge(APP1, DB, "edge.slow", 10.0)
+        .sick_edge(APP2, DB, "edge.slow", 10.0);
+    let verdict = world.verdict();
+    let first = &verdict.suspects[0];
+    assert_eq!(
+        (&first.component, &*first.fault),
+        (&id(DB_DISK), "filesystem-hung")
+    );
+    let beside = of(&verdict, DB).map_or(0.0, |suspect| suspect.probability);
+    assert!(beside < 0.5, "{beside}: {}", faults::brief(&verdict));
+}
+
 #[test]
 fn errors_of_a_service_that_stays_up_are_no_crash_loop_though_restarts_may_yet_come() {
     for began_s in [3.0, 6.0, 9.0, 12.0, 30.0] {

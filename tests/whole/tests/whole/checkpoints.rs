@@ -28,9 +28,15 @@ fn knows(house: &House, component: &str) -> bool {
     house.ask(&["map", "h1"]).out.contains(component)
 }
 
+/// Files of hosts: beside them is what was learned of all together.
 fn files(house: &House) -> Vec<PathBuf> {
     let folder = std::fs::read_dir(house.data().join("checkpoints")).unwrap();
-    folder.map(|entry| entry.unwrap().path()).collect()
+    let all = folder.map(|entry| entry.unwrap().path());
+    all.filter(|path| {
+        path.extension()
+            .is_some_and(|ending| ending == "checkpoint")
+    })
+    .collect()
 }
 
 #[test]
@@ -38,6 +44,7 @@ fn what_was_known_long_before_a_restart_is_known_after_it() {
     let (mut house, puppet) = with_an_old_fact();
     assert!(house.stop().success());
     assert_eq!(files(&house).len(), 1);
+    assert!(house.data().join("checkpoints/rates").exists());
     house.start();
     assert!(knows(&house, WEB), "{}", house.ask(&["map", "h1"]).out);
     // After a crash the same is taken up, and what came after it is heard again.
@@ -62,8 +69,13 @@ fn a_damaged_checkpoint_is_said_and_its_host_learned_anew() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
     std::fs::write(&file, bytes).unwrap();
+    std::fs::write(house.data().join("checkpoints/rates"), "no rates").unwrap();
     house.start();
     let said = house.collector().said();
+    assert!(
+        said.contains("what symptoms are usual is not known"),
+        "{said}"
+    );
     assert!(said.contains("checkpoint not taken up"), "{said}");
     assert!(!knows(&house, WEB));
     assert!(
