@@ -107,7 +107,7 @@ impl BaseRates {
         self.own.retain(|_, share| share.seen >= FORGOTTEN);
     }
 
-    /// The share of quiet looks in which a component shows a kind of symptom, 0 to [`MOST`].
+    /// The share of quiet looks in which a component shows a kind of symptom, 0 to a half.
     pub fn share(&self, component: &ComponentId, kind: &str) -> f64 {
         let fleet = self.kinds.get(kind).map(|of_kind| of_kind.share);
         let fleet = fleet.unwrap_or_default();
