@@ -286,7 +286,8 @@ impl Keeping {
 #[cfg(test)]
 mod tests {
     use firstlook_detect::{BaseRates, DetectConfig};
-    use firstlook_model::Timestamp;
+    use firstlook_model::symptom::{families, kinds};
+    use firstlook_model::{ComponentId, Reference, Symptom, TimeRange, Timestamp};
 
     use super::*;
 
@@ -334,6 +335,39 @@ mod tests {
         );
         assert_eq!(checkpoints.files().expect("read").len(), 2);
         assert_eq!(checkpoints.counters().map(|(_, count)| count), [5, 0]);
+    }
+
+    #[test]
+    fn what_was_learned_of_all_is_read_again_and_is_nothing_at_first() {
+        let (_folder, checkpoints) = opened();
+        let nothing = BaseRates::default();
+        assert_eq!(checkpoints.rates().expect("none yet"), nothing);
+        let mut rates = BaseRates::default();
+        let mut calm = Detector::new(DetectConfig::default()).situation(Timestamp::from_secs(1));
+        calm.symptoms.push(seen(&host("db1")));
+        rates.learn(&calm);
+        assert_ne!(rates, nothing);
+        handed(&checkpoints, vec![Keep::Rates(rates.kept())]);
+        assert_eq!(checkpoints.rates().expect("whole"), rates);
+        assert_eq!(checkpoints.files().expect("read").len(), 0, "no host's");
+    }
+
+    fn seen(host: &HostId) -> Symptom {
+        let component = ComponentId::host(host.clone());
+        let range = TimeRange::new(Timestamp::from_secs(0), Timestamp::from_secs(1));
+        Symptom {
+            component: component.clone(),
+            kind: kinds::CPU_SATURATED.to_owned(),
+            peer: None,
+            family: families::CPU.to_owned(),
+            onset: range,
+            last_seen: range.to,
+            severity: 0.5,
+            gate: false,
+            text: String::new(),
+            usual: 0.0,
+            reference: Reference::Heartbeat { component, range },
+        }
     }
 
     #[test]

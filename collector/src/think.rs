@@ -64,3 +64,70 @@ pub fn think(
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use firstlook_incident::Config;
+    use firstlook_model::symptom::{families, kinds};
+    use firstlook_model::{ComponentId, Reference, Symptom, TimeRange};
+
+    use super::*;
+
+    fn situation(second: i64, gate: bool) -> Situation {
+        let now = Timestamp::from_secs(1_700_000_000 + second);
+        let component: ComponentId = "host:db1".parse().expect("a component");
+        let range = TimeRange::new(now.minus(Duration::from_secs(9)), now);
+        Situation {
+            reference_time: now,
+            symptoms: vec![Symptom {
+                component: component.clone(),
+                kind: kinds::CPU_SATURATED.to_owned(),
+                peer: None,
+                family: families::CPU.to_owned(),
+                onset: range,
+                last_seen: now,
+                severity: 0.9,
+                gate,
+                text: "busy".to_owned(),
+                usual: 0.0,
+                reference: Reference::Heartbeat {
+                    component: component.clone(),
+                    range,
+                },
+            }],
+            attestations: Vec::new(),
+            components: vec![component],
+            mounts: Vec::new(),
+            changes: Vec::new(),
+            edges: Vec::new(),
+            blind_spots: Vec::new(),
+        }
+    }
+
+    /// The share that is told of the symptom in the last of so many situations, one each so many seconds.
+    fn told(count: i64, every_s: i64, gate: bool) -> f64 {
+        let catalogue = Catalogue::builtin();
+        let mut incidents = Incidents::new(Config::default());
+        let (mut usual, mut told) = (Usual::default(), 0.0);
+        for number in 0..count {
+            let mut situation = situation(number * every_s, gate);
+            let id = || IncidentId(1);
+            think(&catalogue, &mut incidents, &mut usual, &mut situation, id);
+            told = situation.symptoms[0].usual;
+        }
+        told
+    }
+
+    #[test]
+    fn what_is_seen_in_peace_is_learned_once_a_minute_and_told() {
+        let minutes = told(61, 60, false);
+        assert!(minutes > 0.1, "{minutes}");
+        // As many looks in a minute are one.
+        assert!(told(60, 1, false) < minutes / 10.0);
+    }
+
+    #[test]
+    fn what_is_seen_while_somebody_is_hurt_is_not_learned() {
+        assert_eq!(told(61, 60, true), 0.0);
+    }
+}

@@ -134,8 +134,13 @@ fn failed(house: &House, puppet: &Puppet) -> String {
 }
 
 fn replayed(folder: &Path) -> Value {
+    replayed_with(folder, &[])
+}
+
+fn replayed_with(folder: &Path, more: &[&str]) -> Value {
     let mut command = Command::new(program("firstlook-collector"));
-    let said = said(command.arg("replay").arg(folder).arg("--json"));
+    let command = command.arg("replay").arg(folder).arg("--json");
+    let said = said(command.args(more));
     assert_eq!((said.code, &*said.err), (0, ""), "{}", said.out);
     serde_json::from_str(&said.out).unwrap()
 }
@@ -246,6 +251,12 @@ fn an_exported_incident_is_replayed_and_the_failing_component_comes_first() {
     );
     assert_eq!(replayed["change"], BUILD, "{replayed}");
     as_it_was_live(&house, &incident, &replayed["live"]);
+
+    // The deploy is known by its announcement alone.
+    let untold = replayed_with(&folder, &["--without", "changes"]);
+    let verdict = &untold["live"]["verdict"];
+    assert_eq!(verdict["changes"], Value::Array(Vec::new()), "{verdict}");
+    assert_eq!(verdict["suspects"][0]["fault"], "service-down", "{verdict}");
 
     // What it was live it is no more without what it was told.
     let half = folder.join("records.zst");
