@@ -9,7 +9,7 @@ use crate::exit::Failure;
 
 const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 /// How far ahead a host's clock may be so that what it wrote last is shown.
-const AHEAD: Duration = Duration::from_secs(86_400);
+pub const AHEAD: Duration = Duration::from_secs(86_400);
 const DAY_SECONDS: i64 = 86_400;
 
 /// The range that a span means at `now`.

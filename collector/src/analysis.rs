@@ -154,6 +154,7 @@ impl Analysis {
     /// Runs until `stop` is cancelled or every sender of `heard` is gone; `done` beats with each analysis. Blocks.
     pub fn run(mut self, heard: &Receiver<Heard>, done: &Beat, stop: &CancellationToken) {
         let mut due = Instant::now() + EVERY;
+        let mut kept = Instant::now();
         while !stop.is_cancelled() {
             match heard.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(heard) => self.hear(heard),
@@ -162,7 +163,10 @@ impl Analysis {
             }
             if Instant::now() >= due {
                 self.analyse();
-                self.keeping.turn(&self.detector, &self.usual.rates, EVERY);
+                // An analysis takes its time, too.
+                let passed = kept.elapsed();
+                kept = Instant::now();
+                self.keeping.turn(&self.detector, &self.usual.rates, passed);
                 done.beat();
                 due = Instant::now() + EVERY;
             }
@@ -324,7 +328,7 @@ fn forgot(now: Timestamp, aside: &Path) -> String {
     let name = aside.file_name().unwrap_or_default().display();
     let now = Timestamp::from_secs(now.as_micros().div_euclid(1_000_000));
     format!(
-        "nothing from before {now} is known: the collector's store was damaged and set aside ({name})"
+        "no telemetry from before {now} is kept: the collector's store was damaged and set aside ({name})"
     )
 }
 

@@ -23,6 +23,8 @@ use firstlook_runtime::files;
 pub const ROUND: Duration = Duration::from_secs(300);
 /// Checkpoints that wait to be written. When there are more a host waits for its next turn.
 const WAITING: usize = 8;
+/// Until what is known of all together is handed over again when there was no room.
+const RATES_AGAIN: Duration = Duration::from_secs(30);
 /// Between two tries to hand over at the end.
 const RETRY: Duration = Duration::from_millis(2);
 /// What is read of one file, and of what it holds. Far above what a host's series, edges and templates can take.
@@ -79,7 +81,7 @@ impl Checkpoints {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == ENDING) {
                 files.insert(path);
-            } else if path.to_string_lossy().contains(UNFINISHED) {
+            } else if is_unfinished(&path) {
                 remove(&path)?;
             }
         }
@@ -116,12 +118,9 @@ impl Checkpoints {
                 }
                 Err(error) => {
                     // Once in a while is enough: a disk that is full is so for each host.
-                    if self
-                        .failed
-                        .fetch_add(1, Ordering::Relaxed)
-                        .is_power_of_two()
-                    {
-                        tracing::error!(%error, host = host.map(HostId::as_str), folder = %self.folder.display(), "checkpoint not kept, its host would be learned anew after a crash");
+                    let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
+                    if failed.is_power_of_two() {
+                        tracing::error!(%error, host = host.map(HostId::as_str), folder = %self.folder.display(), "checkpoint not kept, what was kept before it stays");
                     }
                 }
             }
@@ -173,6 +172,12 @@ fn write(path: &Path, state: &[u8]) -> io::Result<()> {
     files::write_atomically(path, &packed.finish()?, 0o600)
 }
 
+/// By its own name: the folders above it may be called anything.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().contains(UNFINISHED)
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -211,8 +216,10 @@ impl Keeping {
     /// After `passed` since the last turn: hands over those hosts whose turn it is, so that all are in a [`ROUND`].
     pub fn turn(&mut self, detector: &Detector, rates: &BaseRates, passed: Duration) {
         self.waited += passed;
-        if self.waited >= ROUND && self.kept.try_send(Keep::Rates(rates.kept())).is_ok() {
-            self.waited = Duration::ZERO;
+        if self.waited >= ROUND {
+            let kept = self.kept.try_send(Keep::Rates(rates.kept()));
+            // A slow disk is not asked again at once: to make the bytes costs something.
+            self.waited = kept.map_or(ROUND - RATES_AGAIN, |()| Duration::ZERO);
         }
         let count = detector.hosts().count() as f64;
         self.credit += count * passed.as_secs_f64() / ROUND.as_secs_f64();
@@ -396,7 +403,8 @@ mod tests {
 
     #[test]
     fn what_was_not_finished_is_removed_and_what_is_not_ours_is_not_looked_at() {
-        let (_folder, checkpoints) = opened();
+        let folder = tempfile::tempdir().expect("a folder");
+        let checkpoints = Checkpoints::open(folder.path().join("data.new-1/all")).expect("made");
         let path = |name: &str| checkpoints.folder.join(name);
         for name in ["db1-0.checkpoint.new-17", "notes.txt"] {
             std::fs::write(path(name), "half").expect("written");

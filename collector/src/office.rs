@@ -17,7 +17,8 @@ use firstlook_model::{
     Change, Edge, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
 };
 use firstlook_query::{
-    HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow, TokenRow, View,
+    ANNOUNCED_PREFIX, HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow,
+    TokenRow, View,
 };
 use firstlook_runtime::clock;
 use firstlook_store::Store;
@@ -278,7 +279,7 @@ impl Office for DeskOffice {
                 self.note(by, "change add", AuditOutcome::Refused, detail);
                 return Err(OfficeError::Already(format!(
                     "the id {} is that of another change: give each change an id of its own",
-                    name.strip_prefix("announced:").unwrap_or(&name)
+                    name.strip_prefix(ANNOUNCED_PREFIX).unwrap_or(&name)
                 )));
             }
             Err(error) => return Err(failure(error)),

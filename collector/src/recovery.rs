@@ -1,6 +1,7 @@
 //! What the analysis knew before a restart: each host's checkpoint, and what was received after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use crate::checkpoints::Checkpoints;
 
 /// How much is heard again of a host that has no checkpoint, and at most of one that has.
 const REPLAY: Duration = Duration::from_secs(600);
-/// What was received after a checkpoint may have been seen before it: how long before, at most.
-const DELAY: Duration = Duration::from_secs(60);
+/// What was received after a checkpoint may have been seen before it: how long before, at most. A backlog that is older is not
+/// heard again.
+const DELAY: Duration = Duration::from_secs(600);
 /// Observations of hosts whose clocks are ahead.
 const AHEAD: Duration = Duration::from_secs(86_400);
 /// A checkpoint this much newer than now is of another clock.
@@ -37,7 +39,7 @@ pub struct Recovered {
 /// their checkpoints.
 ///
 /// # Errors
-/// When the checkpoints' folder cannot be read. A checkpoint that cannot is logged, and its host learned anew.
+/// When the checkpoints' folder cannot be read, or a revoked host's file not removed. A checkpoint that cannot is logged, and its host learned anew.
 pub fn recover(
     detector: &mut Detector,
     checkpoints: &Checkpoints,
@@ -65,29 +67,34 @@ pub fn recover(
         }
     }
     match checkpoints.rates() {
-        Ok(rates) => recovered.rates = rates,
+        Ok(rates) => {
+            recovered.rates = rates;
+            revoked
+                .iter()
+                .for_each(|host| recovered.rates.forget_host(host));
+        }
         Err(error) => tracing::error!(
             error = format!("{error:#}"),
             "what symptoms are usual is not known: it is learned anew"
         ),
     }
-    let received = store.hosts().into_iter();
-    let received = received.filter_map(|host| Some((host.host, host.last_received?)));
-    let from = received
-        .filter(|(host, _)| !revoked.contains(host))
-        .filter_map(|(host, last)| missed_from(known.get(&host).copied(), last, now))
-        .min();
-    if let Some(from) = from {
-        let range = TimeRange::new(from.minus(DELAY), now.plus(AHEAD));
-        store.replay(range, |host, received, record| {
-            let heard = known
-                .get(host)
-                .is_some_and(|recorded| received <= *recorded);
-            if !heard && !revoked.contains(host) {
+    for info in store.hosts() {
+        let (recorded, host) = (known.get(&info.host).copied(), info.host);
+        let last = info.last_received.filter(|_| !revoked.contains(&host));
+        let Some(from) = last.and_then(|last| missed_from(recorded, last, now)) else {
+            continue;
+        };
+        // Records are found by their own times, and a host's clock may be behind.
+        let from = detector.own_time(&host, from).minus(DELAY);
+        let range = TimeRange::new(from, now.plus(AHEAD));
+        let listen = |host: &HostId, received, record| {
+            if recorded.is_none_or(|recorded| received > recorded) {
                 detector.observe_record(host, received, &record);
                 recovered.records += 1;
             }
-        });
+            ControlFlow::Continue(())
+        };
+        store.replay_of(range, |one| *one == host, listen);
     }
     if recovered.hosts > 0 || recovered.records > 0 {
         detector.resume(now);
@@ -111,10 +118,5 @@ fn take_up(
     now: Timestamp,
 ) -> anyhow::Result<(HostId, Option<Timestamp>)> {
     let state = Checkpoints::read(file)?;
-    let (host, recorded) = detector.restore(&state)?;
-    if recorded > Some(now.plus(CLOCK_ERROR)) {
-        detector.forget_host(&host);
-        anyhow::bail!("it says that it was received later than now: the clock was set back");
-    }
-    Ok((host, recorded))
+    Ok(detector.restore(&state, now.plus(CLOCK_ERROR))?)
 }

@@ -31,7 +31,7 @@ impl Usual {
         let now = calm.reference_time;
         if self
             .looked
-            .is_none_or(|looked| now.since(looked) >= LOOK_EVERY)
+            .is_none_or(|looked| now < looked || now.since(looked) >= LOOK_EVERY)
         {
             self.rates.learn(calm);
             self.looked = Some(now);

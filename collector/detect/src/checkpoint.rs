@@ -29,6 +29,9 @@ pub enum BadCheckpoint {
     /// A list of series names one that is not in it.
     #[error("inconsistent: a schema names series {0} of {1}")]
     Inconsistent(u32, usize),
+    /// Of a time that is still to come.
+    #[error("it was heard later than now: the clock was set back")]
+    Ahead,
     /// There is no room for more hosts.
     #[error("too many hosts are known")]
     Full,
@@ -70,11 +73,15 @@ impl Detector {
     }
 
     /// Takes up a checkpoint, in place of what is known of its host. Says of which host it is, and when the last record was
-    /// received that went into it: those after it are to be observed again.
+    /// received that went into it: those after it are to be observed again. One that heard anybody after `not_after` is refused.
     ///
     /// # Errors
     /// [`BadCheckpoint`]; nothing has changed then.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(HostId, Option<Timestamp>), BadCheckpoint> {
+    pub fn restore(
+        &mut self,
+        bytes: &[u8],
+        not_after: Timestamp,
+    ) -> Result<(HostId, Option<Timestamp>), BadCheckpoint> {
         let Form { form } = rmp_serde::from_slice(bytes)?;
         if form != FORM {
             return Err(BadCheckpoint::Form(form));
@@ -84,6 +91,10 @@ impl Detector {
             schemas,
             mut host,
         } = rmp_serde::from_slice(bytes)?;
+        let latest = host.recorded.max(host.contact).max(presence.last_heard());
+        if latest > Some(not_after) {
+            return Err(BadCheckpoint::Ahead);
+        }
         for slots in schemas {
             host.plan_again(slots)?;
         }
@@ -99,6 +110,11 @@ impl Detector {
     /// The collector was away until `now`, its clock: hosts that are not heard yet may still be on their way back.
     pub fn resume(&mut self, now: Timestamp) {
         self.presence.back(now, &self.config);
+    }
+
+    /// What a host's own clock shows at a time of the collector's; the same where it is not known.
+    pub fn own_time(&self, host: &HostId, at: Timestamp) -> Timestamp {
+        self.hosts.get(host).map_or(at, |host| host.clock.own(at))
     }
 
     /// Hosts of which something is known, in the order of their names.

@@ -91,7 +91,7 @@ impl SourceClock {
 
     /// Attested by the collector's own clock, which every contact is held against.
     pub fn health(&self, host: &HostId, clock: &HostClock, coverage: f64) -> Option<Health> {
-        let well = self.watch.is_quiet() && clock.skewed.is_none();
+        let well = self.watch.is_quiet() && clock.skew().is_none();
         let last = clock.last_told.filter(|_| well)?;
         let source = self.offset_s.map_or_else(String::new, |s| {
             format!(" and {} off its source", words::millis(s * 1_000.0))

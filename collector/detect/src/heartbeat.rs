@@ -41,6 +41,11 @@ impl Presence {
         self.last_any = self.last_any.max(Some(received));
     }
 
+    /// When anybody was heard last.
+    pub fn last_heard(&self) -> Option<Timestamp> {
+        self.last_any
+    }
+
     /// What was known before a restart.
     pub fn resume(&mut self, before: Self) {
         self.last_any = self.last_any.max(before.last_any);

@@ -30,6 +30,12 @@ struct Share {
 }
 
 impl Share {
+    fn fade(&mut self, halved_after: f64) {
+        let left = 0.5_f64.powf(1.0 / halved_after);
+        self.seen *= left;
+        self.looks *= left;
+    }
+
     fn look(&mut self, seen: f64, looks: f64, halved_after: f64) {
         self.seen += seen;
         self.looks += looks;
@@ -101,6 +107,18 @@ impl BaseRates {
             of_kind.any(|(_, components)| components.contains(component))
         };
         for ((component, kind), share) in &mut self.own {
+            let family = self
+                .kinds
+                .get(kind)
+                .map_or("", |fleet| fleet.family.as_str());
+            let looked = measured
+                .get(family)
+                .is_some_and(|all| all.contains(component));
+            if !looked {
+                // Nobody looked: it fades, and says nothing.
+                share.fade(HALVED_AFTER);
+                continue;
+            }
             let seen = f64::from(u8::from(is_seen(component, kind)));
             share.look(seen, 1.0, HALVED_AFTER);
         }
@@ -168,7 +186,7 @@ mod pairs {
 
 #[cfg(test)]
 mod tests {
-    use firstlook_model::{Reference, Symptom, TimeRange, Timestamp};
+    use firstlook_model::{Attestation, Reference, Symptom, TimeRange, Timestamp};
 
     use super::*;
 
@@ -189,6 +207,21 @@ mod tests {
             gate: false,
             text: String::new(),
             usual: 0.0,
+            reference: Reference::Heartbeat {
+                component: component.clone(),
+                range,
+            },
+        }
+    }
+
+    fn attested(component: &ComponentId) -> Attestation {
+        let range = TimeRange::new(Timestamp::from_secs(0), Timestamp::from_secs(1));
+        Attestation {
+            component: component.clone(),
+            family: "cpu".to_owned(),
+            coverage: 1.0,
+            last_seen: range.to,
+            text: String::new(),
             reference: Reference::Heartbeat {
                 component: component.clone(),
                 range,
@@ -229,7 +262,14 @@ mod tests {
         assert!(rates.share(&host("a"), "cpu.saturated") < 0.01);
         let often = situation(vec![symptom(&host("a"), "cpu.saturated")]);
         (0..600).for_each(|_| rates.learn(&often));
-        (0..30 * 1_440).for_each(|_| rates.learn(&situation(Vec::new())));
+        let before = rates.share(&host("a"), "cpu.saturated");
+        // While nobody looks it is not unlearned.
+        (0..60).for_each(|_| rates.learn(&situation(Vec::new())));
+        let unseen = rates.share(&host("a"), "cpu.saturated");
+        assert!((unseen - before).abs() < 0.01, "{before} {unseen}");
+        let mut quiet = situation(Vec::new());
+        quiet.attestations.push(attested(&host("a")));
+        (0..30 * 1_440).for_each(|_| rates.learn(&quiet));
         assert!(rates.share(&host("a"), "cpu.saturated") < 0.02);
     }
 

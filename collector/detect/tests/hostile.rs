@@ -383,7 +383,7 @@ proptest! {
             }
             let mut again = Detector::new(config);
             for id in detector.hosts() {
-                again.restore(&detector.checkpoint(id).expect("known")).expect("its own checkpoint");
+                again.restore(&detector.checkpoint(id).expect("known"), Timestamp::from_micros(i64::MAX)).expect("its own checkpoint");
             }
             for now in &asked {
                 let situation = detector.situation(*now);
@@ -415,7 +415,7 @@ proptest! {
             kept.truncate(cut.index(kept.len()));
         }
         let mut again = Detector::new(DetectConfig::default());
-        if again.restore(&kept).is_err() {
+        if again.restore(&kept, Timestamp::from_micros(i64::MAX)).is_err() {
             prop_assert_eq!(again.hosts().count(), 0);
         }
     }

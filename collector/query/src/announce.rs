@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::about::About;
 
 /// In front of every announced id, so that none is taken for an agent's.
-const PREFIX: &str = "announced:";
+pub const ANNOUNCED_PREFIX: &str = "announced:";
 /// Longest id of an announcer, in bytes.
 const ID_LIMIT_BYTES: usize = 200;
 /// Longest text, in bytes: a line.
@@ -90,7 +90,7 @@ pub fn change(
         false => &request.id,
     };
     Ok(Change {
-        id: format!("{PREFIX}{id}"),
+        id: format!("{ANNOUNCED_PREFIX}{id}"),
         time,
         component: component.clone(),
         kind,
@@ -170,7 +170,7 @@ mod tests {
         ) {
             let request = wire::AddChangeRequest { kind, id, time, ..asked(&text) };
             if let Ok(made) = change(request, &shop(), "77", NOW) {
-                prop_assert!(made.id.len() <= ID_LIMIT_BYTES + PREFIX.len() && made.id.starts_with(PREFIX));
+                prop_assert!(made.id.len() <= ID_LIMIT_BYTES + ANNOUNCED_PREFIX.len() && made.id.starts_with(ANNOUNCED_PREFIX));
                 prop_assert!(made.time <= NOW.plus(AHEAD) && made.time >= NOW.minus(OLDEST));
                 prop_assert_eq!(made.text, text);
             }

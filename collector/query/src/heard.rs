@@ -1,6 +1,7 @@
 //! Streaming what the analysis heard to whoever keeps an incident as a case.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use firstlook_model::{Change, HostId, Record, TimeRange, Timestamp};
@@ -81,9 +82,9 @@ struct Pending {
 }
 
 impl Pending {
-    fn take(&mut self, host: &HostId, received: Timestamp, record: &Record) {
+    fn take(&mut self, host: &HostId, received: Timestamp, record: &Record) -> ControlFlow<()> {
         if self.sender.is_closed() {
-            return;
+            return ControlFlow::Break(());
         }
         let due = |pending: &Self| {
             pending
@@ -102,6 +103,7 @@ impl Pending {
         if self.bytes >= REPLY_BYTES {
             self.send();
         }
+        ControlFlow::Continue(())
     }
 
     fn push(&mut self, host: &HostId, received: Timestamp, record: &Record) {
@@ -125,7 +127,7 @@ impl Pending {
         self.bytes = 0;
         let reply = std::mem::take(&mut self.reply);
         if !reply.records.is_empty() {
-            // Nobody reads any more: the rest is read for nobody, which ends by itself.
+            // Nobody reads any more: the next record finds out.
             let _ = self.sender.blocking_send(Ok(reply));
         }
     }

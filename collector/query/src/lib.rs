@@ -22,6 +22,7 @@ mod telemetry;
 mod view;
 
 pub use about::About;
+pub use announce::ANNOUNCED_PREFIX;
 pub use config_office::{ConfigOffice, ConfigRow, HostConfig, WantedRow};
 pub use diagnosis_office::{DiagnosisOffice, FaultRow, RemarkRow, TheoryRow};
 pub use guard::{Access, BearerTokens};

@@ -107,7 +107,7 @@ fn decoded(name: &str) -> String {
             .get(..2)
             .and_then(|digits| std::str::from_utf8(digits).ok());
         let byte = digits
-            .filter(|_| *first == b'%')
+            .filter(|d| *first == b'%' && d.bytes().all(|b| b.is_ascii_hexdigit()))
             .and_then(|d| u8::from_str_radix(d, 16).ok());
         bytes.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &after[2..] } else { after };

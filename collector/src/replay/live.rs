@@ -9,8 +9,11 @@ use anyhow::{Context, ensure};
 use firstlook_detect::{DetectConfig, Detector};
 use firstlook_diagnose::Catalogue;
 use firstlook_incident::Incidents;
-use firstlook_model::{ComponentId, Incident, IncidentId, Record, Situation, Timestamp, Verdict};
+use firstlook_model::{
+    Change, ComponentId, Incident, IncidentId, Record, Situation, Timestamp, Verdict,
+};
 use firstlook_proto::heard::HeardRecords;
+use firstlook_query::ANNOUNCED_PREFIX;
 
 use super::case::{About, LARGEST_FILE_BYTES, Noticed, Truth};
 use super::withheld::Withheld;
@@ -98,15 +101,24 @@ pub fn replay(
             break;
         }
         run.until(heard.received).context(FILE)?;
-        if !withheld(&heard.record, without) {
-            run.detector
-                .observe_record(&heard.host, heard.received, &heard.record);
+        match &heard.record {
+            record if withheld(record, without) => {}
+            // Somebody told of it: that the host lives is not said by it.
+            Record::Changes(changes) if changes.iter().all(is_announced) => {
+                run.detector.observe_changes(&heard.host, changes);
+            }
+            record => run
+                .detector
+                .observe_record(&heard.host, heard.received, record),
         }
     }
     run.until(run.end).context(FILE)?;
-    // What came since the last analysis counts, too.
-    run.step(run.end);
+    run.finish();
     Ok(Some(run.ended(&about.alarm)))
+}
+
+fn is_announced(change: &Change) -> bool {
+    change.id.starts_with(ANNOUNCED_PREFIX)
 }
 
 fn withheld(record: &Record, without: &[Withheld]) -> bool {
@@ -160,6 +172,13 @@ impl<'a> Run<'a> {
         }
         self.due = Some(due);
         Ok(())
+    }
+
+    /// What came since the last analysis counts, too.
+    fn finish(&mut self) {
+        if self.due.is_none_or(|due| due.minus(EVERY) < self.end) {
+            self.step(self.end);
+        }
     }
 
     fn step(&mut self, now: Timestamp) {

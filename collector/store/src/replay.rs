@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::ops::ControlFlow;
 
 use firstlook_model::{
     HostId, LogBlock, Record, Schema, SchemaId, TemplateId, TimeRange, Timestamp,
@@ -52,16 +53,20 @@ impl Store {
     /// with the first lines that do.
     ///
     /// Holds the decoded values of about one [`crate::WINDOW`] of all hosts in memory.
-    pub fn replay(&self, range: TimeRange, listen: impl FnMut(&HostId, Timestamp, Record)) {
-        self.replay_of(range, |_| true, listen);
+    pub fn replay(&self, range: TimeRange, mut listen: impl FnMut(&HostId, Timestamp, Record)) {
+        let all = |host: &HostId, received, record| {
+            listen(host, received, record);
+            ControlFlow::Continue(())
+        };
+        self.replay_of(range, |_| true, all);
     }
 
-    /// The same of those hosts alone that are `wanted`.
+    /// The same of those hosts alone that are `wanted`, until the listener has heard enough.
     pub fn replay_of(
         &self,
         range: TimeRange,
         wanted: impl Fn(&HostId) -> bool,
-        mut listen: impl FnMut(&HostId, Timestamp, Record),
+        mut listen: impl FnMut(&HostId, Timestamp, Record) -> ControlFlow<()>,
     ) {
         let inner = &self.0;
         let view = inner.engine.view();
@@ -75,18 +80,17 @@ impl Store {
         let mut told = Told::default();
         let mut waiting = BinaryHeap::new();
         for place in &places {
-            inner.tell(
-                &view,
-                &mut waiting,
-                Some(place.key.received),
-                &mut told,
-                &mut listen,
-            );
+            let until = Some(place.key.received);
+            let heard = inner.tell(&view, &mut waiting, until, &mut told, &mut listen);
+            if heard.is_break() {
+                return;
+            }
             let decode = |bytes: &[u8]| records(place, bytes, range);
             let opened = inner.open(&view, place, decode).unwrap_or_default();
             waiting.extend(opened.into_iter().map(Reverse));
         }
-        inner.tell(&view, &mut waiting, None, &mut told, &mut listen);
+        // The last: whether more is wanted does not matter.
+        let _ = inner.tell(&view, &mut waiting, None, &mut told, &mut listen);
     }
 }
 
@@ -98,14 +102,14 @@ impl Inner {
         waiting: &mut BinaryHeap<Reverse<Waiting>>,
         until: Option<Timestamp>,
         told: &mut Told,
-        listen: &mut impl FnMut(&HostId, Timestamp, Record),
-    ) {
+        listen: &mut impl FnMut(&HostId, Timestamp, Record) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         while let Some(Reverse(next)) = waiting.peek() {
             if until.is_some_and(|until| next.rank.0 >= until) {
-                return;
+                break;
             }
             let Some(Reverse(Waiting { rank, mut record })) = waiting.pop() else {
-                return;
+                break;
             };
             // Of a record that crossed a window: the parts, the earliest first.
             while let Some(Reverse(next)) = waiting.peek()
@@ -125,14 +129,15 @@ impl Inner {
                 Record::Metrics(block) if told.schemas.insert((host.clone(), block.schema)) => {
                     if let Some(series) = self.schema(view, &host, block.schema) {
                         let schema = Schema::new(series.as_ref().clone());
-                        listen(&host, received, Record::Schema(schema));
+                        listen(&host, received, Record::Schema(schema))?;
                     }
                 }
                 Record::Logs(block) => self.add_templates(view, &host, block, told),
                 _ => {}
             }
-            listen(&host, received, record);
+            listen(&host, received, record)?;
         }
+        ControlFlow::Continue(())
     }
 
     fn add_templates(&self, view: &View, host: &HostId, block: &mut LogBlock, told: &mut Told) {

@@ -116,7 +116,10 @@ fn keep(detector: &Detector) -> anyhow::Result<Kept> {
     let watch = Stopwatch::start();
     let mut again = Detector::new(DetectConfig::default());
     for packed in &packed {
-        again.restore(&zstd::decode_all(packed.as_slice())?)?;
+        again.restore(
+            &zstd::decode_all(packed.as_slice())?,
+            Timestamp::from_micros(i64::MAX),
+        )?;
     }
     Ok(Kept {
         bytes: packed.iter().map(Vec::len).sum(),

@@ -12,6 +12,7 @@ use super::limits;
 use super::near::Near;
 use crate::client::{Client, DiagnosisClient};
 use crate::exit::Failure;
+use crate::when::AHEAD;
 
 /// The file's name.
 const NAME: &str = "records.zst";
@@ -47,6 +48,12 @@ pub async fn write(
         ));
         hosts.truncate(HOSTS);
     }
+    if hosts.is_empty() {
+        notes.push(format!("{NAME} is left out: the collector knows no host"));
+        return Ok(None);
+    }
+    // A host whose clock is ahead bears times that are still to come.
+    let range = TimeRange::new(range.from, range.to.plus(AHEAD));
     let request = wire::HeardRequest {
         range: Some(range_to_wire(range)),
         hosts: hosts.iter().map(HostId::to_string).collect(),
@@ -73,13 +80,21 @@ pub async fn write(
     let mut file = zstd::Encoder::new(limited, LEVEL).map_err(failed)?;
     file.include_checksum(true).map_err(failed)?;
     heard::begin(&mut file).map_err(failed)?;
-    while let Some(reply) = replies.message().await? {
+    loop {
+        let reply = match replies.message().await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => break,
+            Err(status) if status.code() == Code::DataLoss => {
+                return left_out(folder, notes, status.message());
+            }
+            Err(status) => return Err(status.into()),
+        };
         for record in reply.records {
             let host = HostId::new(record.host)?;
             let received = Timestamp::from_micros(record.received);
             match heard::append(&mut file, &host, received, &record.record) {
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    return too_large(folder, notes);
+                    return left_out(folder, notes, &too_large());
                 }
                 written => written.map_err(failed)?,
             }
@@ -90,7 +105,9 @@ pub async fn write(
         limited.flush()?;
         limited.file.sync_all()
     }) {
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => too_large(folder, notes),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            left_out(folder, notes, &too_large())
+        }
         done => {
             done.map_err(failed)?;
             Ok(Some(kept))
@@ -98,12 +115,16 @@ pub async fn write(
     }
 }
 
-fn too_large(folder: &Folder, notes: &mut Vec<String>) -> Result<Option<Kept>, Failure> {
-    folder.remove(NAME)?;
-    notes.push(format!(
-        "{NAME} is left out: it would be larger than the {} MiB that replay reads; a shorter --before may do",
+fn too_large() -> String {
+    format!(
+        "it would be larger than the {} MiB that replay reads; a shorter --before may do",
         limits::FILE_BYTES >> 20
-    ));
+    )
+}
+
+fn left_out(folder: &Folder, notes: &mut Vec<String>, why: &str) -> Result<Option<Kept>, Failure> {
+    folder.remove(NAME)?;
+    notes.push(format!("{NAME} is left out: {why}"));
     Ok(None)
 }
 

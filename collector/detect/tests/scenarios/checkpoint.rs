@@ -1,10 +1,11 @@
 //! What a checkpoint must do beyond what every scenario tries: the world restarts all the time.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use firstlook_detect::{BadCheckpoint, DetectConfig, Detector};
 use firstlook_model::symptom::kinds;
-use firstlook_model::{ActiveState, ChangeKind, Severity};
+use firstlook_model::{ActiveState, ChangeKind, Severity, Timestamp};
 
 use crate::world::{APP, DB, World};
 
@@ -46,7 +47,9 @@ fn a_checkpoint_of_an_older_version_is_taken_up() {
     }
     let kept = std::fs::read(fixture()).expect("the checkpoint of form 1");
     let mut again = Detector::new(DetectConfig::default());
-    let (of, recorded) = again.restore(&kept).expect("it is taken up");
+    let (of, recorded) = again
+        .restore(&kept, Timestamp::from_micros(i64::MAX))
+        .expect("it is taken up");
     assert_eq!(&of, id);
     assert_eq!(recorded, Some(world.now()));
     let found = again.situation(world.now()).symptoms;
@@ -74,7 +77,9 @@ fn what_is_no_checkpoint_says_so() {
     let world = busy();
     let id = &world.hosts[DB].id;
     let mut again = Detector::new(DetectConfig::default());
-    let refused = again.restore(b"something else").expect_err("no checkpoint");
+    let refused = again
+        .restore(b"something else", Timestamp::from_micros(i64::MAX))
+        .expect_err("no checkpoint");
     assert!(matches!(refused, BadCheckpoint::Unreadable(_)), "{refused}");
     let mut kept = world.detector.checkpoint(id).expect("known");
     let form = kept
@@ -82,14 +87,23 @@ fn what_is_no_checkpoint_says_so() {
         .position(|name| name == b"\xa4form")
         .expect("its first field");
     kept[form + 5] = 9;
-    let refused = again.restore(&kept).expect_err("another form");
+    let refused = again
+        .restore(&kept, Timestamp::from_micros(i64::MAX))
+        .expect_err("another form");
     assert_eq!(refused.to_string(), "of form 9, this version reads 1");
+    let kept = world.detector.checkpoint(id).expect("known");
+    let set_back = world.now().minus(Duration::from_secs(60));
+    let refused = again.restore(&kept, set_back).expect_err("of a later time");
+    assert!(matches!(refused, BadCheckpoint::Ahead), "{refused}");
+    assert_eq!(again.hosts().count(), 0);
     let small = DetectConfig {
         host_limit: 0,
         ..DetectConfig::default()
     };
     let kept = world.detector.checkpoint(id).expect("known");
-    let refused = Detector::new(small).restore(&kept).expect_err("no room");
+    let refused = Detector::new(small)
+        .restore(&kept, Timestamp::from_micros(i64::MAX))
+        .expect_err("no room");
     assert_eq!(refused.to_string(), "too many hosts are known");
 }
 
