@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::family::{self, Family};
-use crate::shift::{self, quantile, sorted};
+use crate::shift::{self, Search, quantile, sorted};
 use crate::{Alarm, Edge, Series};
 
 /// Excess nearer to the usual than so many of its spreads is nobody's.
@@ -50,7 +50,7 @@ pub fn divide(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<Divide
         _ => return None,
     };
     let at_root = find(series, root, |s| s.signal == signal)?;
-    let onset = shift::strongest(&at_root.points, alarm.time)?.since;
+    let onset = shift::strongest(&at_root.points, Search::before(alarm.time))?.since;
     let reached = reach(root, edges);
     let mut found: BTreeMap<&str, Excess> = BTreeMap::new();
     for component in &reached {

@@ -15,15 +15,15 @@ mod words;
 
 use crate::moved::View;
 pub use crate::past::Past;
-use crate::shift::Shift;
+use crate::shift::{Search, Shift};
 pub use crate::standing::Standing;
 
 /// What stands out scores at least so much: about one shift of forty spreads, or several lesser …
 const LEAST_SCORE: f64 = 2.6;
 /// … and so many times what is found in a quiet window of the time before …
 const MARGIN: f64 = 1.5;
-/// … and did not have more than this share of it already before the searched time: what began earlier is not what the
-/// alarm is about.
+/// … and did not have more than this share of it already before the searched time, by the same moving the same way: what
+/// began earlier is not what the alarm is about.
 const MOST_BEFORE: f64 = 0.5;
 
 /// One recorded signal of one component. Times are Unix seconds and ascend; what was not observed is absent.
@@ -107,7 +107,7 @@ impl Ranking {
             .excess
             .is_none_or(|excess| excess >= excess::FAINTEST_EXCESS);
         let unusual = first.score > standing::least_score(past.quiet)
-            && past.latest(&first.component) <= MOST_BEFORE * first.score;
+            && past.already(first) <= MOST_BEFORE * first.score;
         let stands_out = noticed && (first.own_share.is_some() || unusual);
         stands_out.then_some(first)
     }
@@ -126,8 +126,9 @@ impl Ranking {
 /// Where the alarm names a component and the calls and their load are known, the excess work behind the alarm is followed
 /// along the calls, and that goes first.
 pub fn rank(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Ranking {
+    let search = Search::of(series, alarm);
     let whole: Vec<View<'_>> = series.iter().map(View::whole).collect();
-    let mut suspects = moved::by_component(&whole, edges, alarm.time);
+    let mut suspects = moved::by_component(&whole, edges, search);
     let divided = excess::divide(series, edges, alarm);
     let excess = divided.as_ref().map(|d| d.spreads);
     let shares = divided.map(|d| d.own).unwrap_or_default();
@@ -138,7 +139,7 @@ pub fn rank(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Ranking {
         .into_iter()
         .map(|(component, evidence)| Suspect {
             own_share: shares.get(&component).copied(),
-            score: evidence.iter().map(|e| e.weight).sum(),
+            score: moved::score(&evidence),
             component,
             evidence,
         })
@@ -151,7 +152,7 @@ pub fn rank(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Ranking {
     Ranking {
         suspects: ranked,
         excess,
-        past: past::past(series, edges, alarm),
+        past: past::past(series, edges, search),
     }
 }
 

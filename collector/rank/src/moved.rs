@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::family::{self, Family};
-use crate::shift;
+use crate::shift::{self, Search};
 use crate::{Edge, Evidence, Series};
 
 /// A shift weaker than this many spreads says nothing for or against.
@@ -49,11 +49,11 @@ pub type Moved = BTreeMap<String, Vec<Evidence>>;
 /// Each family of a component's signals counts once, by its strongest shift, and by the logarithm: a signal that
 /// moved a thousandfold is not a hundred reasons. Where the calls are known, what a component waits for is evidence about
 /// those that it calls, and explains its own slowness.
-pub fn by_component(series: &[View<'_>], edges: &[Edge], alarm: f64) -> Moved {
+pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Moved {
     let mut strongest: BTreeMap<(&str, Family), Evidence> = BTreeMap::new();
     for one in series {
         let family = family::of(one.signal);
-        let Some(evidence) = weigh(one, family, alarm) else {
+        let Some(evidence) = weigh(one, family, search) else {
             continue;
         };
         let key = (one.component, family);
@@ -88,16 +88,13 @@ pub fn by_component(series: &[View<'_>], edges: &[Edge], alarm: f64) -> Moved {
     moved
 }
 
-/// The sum of each component's evidence.
-pub fn scores(moved: &Moved) -> Vec<(String, f64)> {
-    let score = |(component, evidence): (&String, &Vec<Evidence>)| {
-        (component.clone(), evidence.iter().map(|e| e.weight).sum())
-    };
-    moved.iter().map(score).collect()
+/// The sum of a component's evidence.
+pub fn score(evidence: &[Evidence]) -> f64 {
+    evidence.iter().map(|e| e.weight).sum()
 }
 
-fn weigh(series: &View<'_>, family: Family, alarm: f64) -> Option<Evidence> {
-    let shift = shift::strongest(series.points, alarm)?;
+fn weigh(series: &View<'_>, family: Family, search: Search) -> Option<Evidence> {
+    let shift = shift::strongest(series.points, search)?;
     let less = shift.after < shift.before && counts_work(family);
     let factor = if less { WEIGHT_OF_LESS } else { 1.0 };
     let enough = shift.spreads >= FAINTEST_SHIFT;

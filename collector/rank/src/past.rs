@@ -1,7 +1,9 @@
 //! What the same search finds in the time before: a search over hundreds of signals and moments always finds something.
 
-use crate::moved::{self, View};
-use crate::{Alarm, Edge, Series, shift};
+use crate::family;
+use crate::moved::{self, Moved, View};
+use crate::shift::{self, Search};
+use crate::{Edge, Evidence, Series, Suspect};
 
 /// How many earlier windows are searched for comparison, and from which share of the time before on.
 const EARLIER_WINDOWS: usize = 8;
@@ -17,33 +19,51 @@ const FEWEST_IN_WINDOW: usize = 8;
 pub struct Past {
     /// The highest score in a quiet window.
     pub quiet: f64,
-    /// The scores in the last window before the searched time.
-    pub(crate) latest: Vec<(String, f64)>,
+    /// What moved in the last window before the searched time.
+    pub(crate) latest: Moved,
 }
 
 impl Past {
-    /// How strongly a component was moving already before the searched time.
-    pub fn latest(&self, component: &str) -> f64 {
-        let held = self.latest.iter().find(|(name, _)| name == component);
-        held.map_or(0.0, |(_, score)| *score)
+    /// How much of what speaks for a suspect was there already before the searched time: the same of it, moving the same way.
+    pub fn already(&self, suspect: &Suspect) -> f64 {
+        let before = self.latest.get(&suspect.component);
+        let before = before.map(Vec::as_slice).unwrap_or_default();
+        let held = |now: &Evidence| {
+            let same = before.iter().filter(|earlier| is_same(earlier, now));
+            same.map(|e| e.weight.min(now.weight)).fold(0.0, f64::max)
+        };
+        suspect.evidence.iter().map(held).sum()
     }
 }
 
+/// Whether two shifts of one component say the same: the family, who sees it, and the direction.
+fn is_same(a: &Evidence, b: &Evidence) -> bool {
+    let rose = |e: &Evidence| e.shift.after > e.shift.before;
+    family::of(&a.signal) == family::of(&b.signal)
+        && a.caller.is_some() == b.caller.is_some()
+        && rose(a) == rose(b)
+}
+
 /// Searches windows that end before the searched time begins. None: too little is known of that time.
-pub fn past(series: &[Series], edges: &[Edge], alarm: &Alarm) -> Option<Past> {
+pub fn past(series: &[Series], edges: &[Edge], search: Search) -> Option<Past> {
     let longest = series.iter().max_by_key(|s| s.points.len())?;
     let times: Vec<f64> = longest.points.iter().map(|(time, _)| *time).collect();
-    let first = shift::first_candidate(&times, alarm.time).min(times.len());
+    let first = shift::first_candidate(&times, search).min(times.len());
     let earliest = ((first as f64 * EARLIEST_WINDOW) as usize).max(FEWEST_IN_WINDOW);
     let width = first.checked_sub(earliest)?;
     let mut tops = Vec::new();
-    let mut latest = Vec::new();
+    let mut latest = Moved::new();
     for window in 0..EARLIER_WINDOWS {
         let length = earliest + width * window / (EARLIER_WINDOWS - 1);
         let end = *times.get(length.checked_sub(1)?)?;
         let until: Vec<View<'_>> = series.iter().map(|s| View::until(s, end)).collect();
-        latest = moved::scores(&moved::by_component(&until, edges, end));
-        tops.push(latest.iter().map(|(_, score)| *score).fold(0.0, f64::max));
+        latest = moved::by_component(&until, edges, Search::before(end));
+        tops.push(
+            latest
+                .values()
+                .map(|of| moved::score(of))
+                .fold(0.0, f64::max),
+        );
     }
     tops.sort_by(f64::total_cmp);
     Some(Past {

@@ -1,5 +1,7 @@
 //! How far, and when, a signal's level moved near an alarm.
 
+use crate::{Alarm, Series};
+
 /// How long before the alarm a level may have moved, in seconds; in sparse recordings [`SPARSE_POINTS`] points.
 const LOOK_BACK_SECONDS: f64 = 240.0;
 /// Never fewer candidates than this before the alarm, however sparse the recording.
@@ -22,6 +24,52 @@ const FLOOR_OF_LEVEL: f64 = 0.05;
 /// Where even that is nothing (a flat zero), the shift counts as this many spreads.
 const FROM_FLAT_ZERO: f64 = 100.0;
 
+/// An alarm's own signal tells when it began where it moved by so many spreads …
+const OWN_SPREADS: f64 = 6.0;
+/// … and at most so long before, in seconds.
+const LONGEST_BEFORE_SECONDS: f64 = 1_800.0;
+
+/// Where levels are searched that moved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Search {
+    /// When the alarm came, Unix seconds.
+    pub alarm: f64,
+    /// How long before it a level may have moved, in seconds.
+    pub back: f64,
+}
+
+impl Search {
+    /// Before an alarm of which no more than its time is known.
+    pub fn before(alarm: f64) -> Self {
+        Self {
+            alarm,
+            back: LOOK_BACK_SECONDS,
+        }
+    }
+
+    /// Before an alarm that may name its signal. Where that began to move long before the alarm came, so did what moved it.
+    pub fn of(series: &[Series], alarm: &Alarm) -> Self {
+        let usual = Self::before(alarm.time);
+        let own = || {
+            let component = alarm.component.as_deref()?;
+            let signal = alarm.signal.as_deref()?;
+            let mut all = series.iter();
+            let own = all.find(|s| s.component == component && s.signal == signal)?;
+            let longest = Self {
+                back: LONGEST_BEFORE_SECONDS,
+                ..usual
+            };
+            strongest(&own.points, longest)
+        };
+        let began = own().filter(|shift| shift.spreads >= OWN_SPREADS);
+        let late = began.map_or(0.0, |shift| (alarm.time - shift.since).max(0.0));
+        Self {
+            back: (usual.back + late).min(LONGEST_BEFORE_SECONDS),
+            ..usual
+        }
+    }
+}
+
 /// A level that moved.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
@@ -35,21 +83,21 @@ pub struct Shift {
     pub spreads: f64,
 }
 
-/// The strongest shift between the look-back before `alarm` and the last point with enough after it. None: too few
+/// The strongest shift between the look-back before the alarm and the last point with enough after it. None: too few
 /// points to know.
 ///
 /// Nobody is told the onset, so each moment is tried: with the onset taken as the alarm's time, a late alarm puts the
 /// fault into the baseline and hides it.
-pub fn strongest(points: &[(f64, f64)], alarm: f64) -> Option<Shift> {
+pub fn strongest(points: &[(f64, f64)], search: Search) -> Option<Shift> {
     let seen: Vec<(f64, f64)> = points
         .iter()
         .copied()
         .filter(|(time, value)| time.is_finite() && value.is_finite())
         .collect();
     let times: Vec<f64> = seen.iter().map(|(time, _)| *time).collect();
-    let at = times.partition_point(|time| *time < alarm);
+    let at = times.partition_point(|time| *time < search.alarm);
     let last = at.min(seen.len().checked_sub(FEWEST_AFTER)?);
-    let first = first_candidate(&times, alarm);
+    let first = first_candidate(&times, search);
     let step = last.saturating_sub(first) / MOST_CANDIDATES + 1;
     let mut sides = Sides::at(&seen, first)?;
     (first..=last)
@@ -88,9 +136,9 @@ fn onset(seen: &[(f64, f64)], first: usize, shift: &Shift) -> f64 {
 }
 
 /// The first of the ascending times after which a level may have moved.
-pub(crate) fn first_candidate(times: &[f64], alarm: f64) -> usize {
-    let at = times.partition_point(|time| *time < alarm);
-    let by_time = times.partition_point(|time| *time < alarm - LOOK_BACK_SECONDS);
+pub(crate) fn first_candidate(times: &[f64], search: Search) -> usize {
+    let at = times.partition_point(|time| *time < search.alarm);
+    let by_time = times.partition_point(|time| *time < search.alarm - search.back);
     let half = if at >= HALVED_FROM { at / 2 } else { 0 };
     by_time
         .min(at.saturating_sub(SPARSE_POINTS))

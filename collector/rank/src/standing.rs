@@ -106,7 +106,7 @@ mod tests {
             excess: None,
             past: Some(Past {
                 quiet,
-                latest: Vec::new(),
+                latest: Default::default(),
             }),
         }
     }

@@ -154,6 +154,69 @@ fn what_moved_before_the_searched_time_is_not_what_the_alarm_is_about() {
 }
 
 #[test]
+fn what_moved_before_otherwise_than_now_is_not_the_same() {
+    let evidence = |signal: &str, before: f64, after: f64| Evidence {
+        caller: None,
+        signal: signal.into(),
+        weight: 3.0,
+        shift: Shift {
+            since: 0.0,
+            before,
+            after,
+            spreads: 60.0,
+        },
+    };
+    let named = |latest: Evidence| {
+        let ranking = Ranking {
+            suspects: vec![Suspect {
+                component: "a".into(),
+                own_share: None,
+                score: 3.0,
+                evidence: vec![evidence("cpu_used", 1.0, 9.0)],
+            }],
+            excess: None,
+            past: Some(Past {
+                quiet: 0.0,
+                latest: [("a".to_owned(), vec![latest])].into(),
+            }),
+        };
+        ranking.verdict().is_some()
+    };
+    assert!(!named(evidence("cpu_share", 2.0, 3.0)), "the same");
+    assert!(named(evidence("cpu_used", 9.0, 1.0)), "it came back");
+    assert!(named(evidence("disk_used", 1.0, 9.0)), "of another family");
+    let told = Evidence {
+        caller: Some("b".into()),
+        ..evidence("cpu_used", 1.0, 9.0)
+    };
+    assert!(named(told), "as another sees it");
+}
+
+#[test]
+fn an_alarm_that_names_its_signal_may_come_long_after_that_moved() {
+    // A value each ten seconds, and fifteen minutes until somebody notices.
+    let mut world = [
+        stepping("front", "latency", 10.0, 90.0),
+        stepping("back", "cpu", 10.0, 900.0),
+    ];
+    for point in world.iter_mut().flat_map(|series| &mut series.points) {
+        point.0 *= 10.0;
+    }
+    let late = at(10.0 * ALARM + 900.0);
+    assert_eq!(rank(&world, &[], &late).verdict(), None);
+    let named = Alarm {
+        component: Some("front".into()),
+        signal: Some("latency".into()),
+        ..late
+    };
+    let ranking = rank(&world, &[], &named);
+    let verdict = ranking.verdict().map(|s| s.component.as_str());
+    assert_eq!(verdict, Some("back"), "{ranking:?}");
+    let since = ranking.suspects[0].evidence[0].shift.since;
+    assert!((since - 10.0 * ALARM).abs() < 100.0, "{since}");
+}
+
+#[test]
 fn what_callers_wait_for_is_told_of_the_one_whom_all_who_wait_call() {
     let world = [
         stepping("front", "client_latency", 10.0, 90.0),
