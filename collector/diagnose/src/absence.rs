@@ -237,7 +237,8 @@ fn forbidden(seat: &Seat<'_, '_>, fault: &Fault, witnesses: &Witnesses<'_>) -> V
             })
             .map(|f| f.weight_db)
             .fold(0.0, f64::min);
-        let weight_db = rounded(weight * (0.5 + 0.5 * unit(seen.symptom.severity)));
+        let severity = 0.5 + 0.5 * unit(seen.symptom.severity);
+        let weight_db = rounded(weight * severity * seen.is_of_this_place());
         if weight_db < 0.0 {
             let text = format!(
                 "{}; {} would not show that",

@@ -287,6 +287,8 @@ pub(crate) struct SymptomKind {
     pub edge: bool,
     /// Whether it speaks of others than the component.
     pub outward: bool,
+    /// Whether hosts show it together where they share what is beneath them.
+    pub shared: bool,
 }
 
 /// A kind of symptom that the catalogue lacks: a cautious guess.
@@ -298,6 +300,7 @@ static NEW_KIND: SymptomKind = SymptomKind {
     witness: None,
     edge: false,
     outward: false,
+    shared: false,
 };
 
 /// A log phrase that the catalogue lacks.
@@ -309,6 +312,7 @@ static NEW_LOG_PHRASE: SymptomKind = SymptomKind {
     witness: None,
     edge: false,
     outward: false,
+    shared: false,
 };
 
 #[cfg(test)]

@@ -111,25 +111,27 @@ impl Bench<'_, '_> {
         })
     }
 
-    /// No symptoms at all; or, beside named suspects, only such as victims have, and explained.
+    /// No symptoms at all, its own or of others who complain of it; or, beside named suspects, only such as victims have,
+    /// and explained.
     fn is_innocent_of_its_symptoms(&self, node: Node) -> bool {
         let id = self.inquiry.graph.id(node);
-        let all = self
-            .inquiry
-            .situation
-            .symptoms
-            .iter()
-            .filter(|s| s.component == *id)
-            .count();
-        let here = self.inquiry.witnesses.of(node);
-        if all == 0 {
+        let witnesses = &self.inquiry.witnesses;
+        let symptoms = self.inquiry.situation.symptoms.iter();
+        let all = symptoms.filter(|s| s.component == *id).count();
+        let here = witnesses.of(node);
+        let complains = |o: &usize| {
+            let seen = &witnesses.observed[*o];
+            seen.peer == Some(node) && seen.known.edge && seen.node != node
+        };
+        let complaints: Vec<usize> = (0..witnesses.observed.len()).filter(complains).collect();
+        if all == 0 && complaints.is_empty() {
             return true;
         }
         // A symptom outside the scope belongs to another incident: nothing is explained of it here.
         is_named(self.outcome)
             && here.len() == all
-            && here.iter().all(|o| {
-                let seen = &self.inquiry.witnesses.observed[*o];
+            && here.iter().chain(&complaints).all(|o| {
+                let seen = &witnesses.observed[*o];
                 seen.known.victim_rate >= VICTIMS_SIGN
                     && self.expected.probability(*o) >= EXPLAINED * seen.base_rate
             })

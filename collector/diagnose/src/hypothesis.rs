@@ -4,8 +4,9 @@ use firstlook_model::{Change, Evidence, Timestamp};
 
 use crate::catalogue::{Fault, Level, Prediction, Relation, SymptomKind};
 use crate::graph::{Graph, Node};
-use crate::reach::{Reach, either};
+use crate::reach::either;
 use crate::relation::Seat;
+use crate::weigh::rounded;
 use crate::witness::{Observed, Witnesses};
 use crate::{absence, changed, timing};
 
@@ -14,6 +15,9 @@ const TOO_EARLY_S: f64 = 15.0;
 
 /// What remains of the probability of such an effect.
 const TOO_EARLY_FACTOR: f64 = 0.05;
+
+/// Weight against a place whose signs all others show, in decibans.
+const SHARED_DB: f64 = -12.0;
 
 /// How much less surely a callee notices a caller's trouble than the other way round.
 const SEEN_BY_CALLEE: f64 = 0.3;
@@ -75,6 +79,7 @@ impl<'a> Hypothesis<'a> {
         ));
         fixed.extend(absence::weigh(seat, fault, witnesses, since));
         fixed.extend(timing::order(seat.graph, witnesses, &own, &explains));
+        fixed.extend(shared(seat, fault, witnesses));
         let mut change = None;
         if let Some(needed) = &fault.change {
             let weighed = changed::weigh(seat.graph, seat.node, needed, witnesses, &own, changes);
@@ -164,6 +169,24 @@ fn prior(fault: &Fault) -> Evidence {
     }
 }
 
+/// What speaks against a place all of whose signs of the fault are shown by many others, too: what they share is likelier.
+fn shared(seat: &Seat<'_, '_>, fault: &Fault, witnesses: &Witnesses<'_>) -> Option<Evidence> {
+    let must = |o: &usize| {
+        let seen = &witnesses.observed[*o];
+        let mut must = fault.predicts.iter().filter(|p| p.level == Level::Must);
+        must.any(|p| placed(seat, p, seen) > 0.0)
+    };
+    let signs = (0..witnesses.observed.len()).filter(must);
+    let signs: Vec<&Observed<'_>> = signs.map(|o| &witnesses.observed[o]).collect();
+    let (others, all) = signs.first()?.widespread?;
+    let everywhere = signs.iter().all(|seen| seen.widespread.is_some());
+    everywhere.then(|| Evidence {
+        weight_db: rounded(SHARED_DB * others as f64 / all as f64),
+        text: format!("{others} of {all} other hosts show the same: what they share is likelier"),
+        reference: None,
+    })
+}
+
 fn own(seat: &Seat<'_, '_>, fault: &Fault, witnesses: &Witnesses<'_>) -> Vec<usize> {
     let near = |relation: &Relation| {
         matches!(
@@ -208,10 +231,7 @@ fn explains(
             .predicts
             .iter()
             .fold(0.0, |q, p| either(q, placed(seat, p, seen) * p.p_each));
-        let q = either(
-            direct,
-            victim(seat.graph, seat.reach, seat.node, seen) * fault.trouble,
-        );
+        let q = either(direct, victim(seat, fault, seen) * fault.trouble);
         let lead_s = onset.map_or(0.0, |onset| onset.seconds_from(seen.symptom.onset.to));
         if lead_s > TOO_EARLY_S {
             q * TOO_EARLY_FACTOR
@@ -225,8 +245,10 @@ fn explains(
         .collect()
 }
 
-/// P(seen because something that it depends on fails), given that the trouble is felt.
-fn victim(graph: &Graph<'_>, reach: &Reach, node: Node, seen: &Observed<'_>) -> f64 {
+/// P(seen because something that it depends on fails), given that the trouble is felt. What shows the sign of a fault is
+/// itself hurt by that, as who depends on it is.
+fn victim(seat: &Seat<'_, '_>, fault: &Fault, seen: &Observed<'_>) -> f64 {
+    let (graph, reach) = (seat.graph, seat.reach);
     let hurt = match seen.peer.filter(|_| seen.known.edge) {
         Some(peer) if graph.calls(seen.node, peer) => {
             // Trouble on the far end shows on the edge; trouble on this end a little.
@@ -234,8 +256,9 @@ fn victim(graph: &Graph<'_>, reach: &Reach, node: Node, seen: &Observed<'_>) -> 
             reach.hurt(peer).max(own * SEEN_BY_CALLEE)
         }
         Some(peer) => reach.hurt(peer) * SEEN_BY_CALLEE,
-        None if seen.node == node => 0.0,
-        None => reach.hurt(seen.node),
+        None if seen.node != seat.node => reach.hurt(seen.node),
+        None if fault.needs_sign => 1.0,
+        None => 0.0,
     };
     hurt * seen.known.victim_rate
 }

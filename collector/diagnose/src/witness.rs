@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use firstlook_model::{Attestation, ComponentId, ComponentKind, Situation, Symptom, Timestamp};
+use firstlook_model::{
+    Attestation, ComponentId, ComponentKind, HostId, Situation, Symptom, Timestamp,
+};
 
 use crate::catalogue::{Catalogue, SymptomKind};
 use crate::graph::{Graph, Link, Node};
@@ -12,6 +14,12 @@ const FRESH_S: f64 = 15.0;
 
 /// Share of quiet time from which it is said that a symptom is usual.
 const USUAL: f64 = 0.02;
+
+/// Other hosts from which a kind that hosts show together counts as widespread.
+const WIDESPREAD: usize = 3;
+
+/// Most of the base rate that being widespread makes: one of many may still be the one.
+const WIDESPREAD_RATE: f64 = 0.9;
 
 /// Coverage that a symptom shows of its own family: who reports one kind would report its sisters.
 const COVERAGE_BY_SYMPTOM: f64 = 0.95;
@@ -28,8 +36,11 @@ pub(crate) struct Observed<'a> {
     pub node: Node,
     pub peer: Option<Node>,
     pub known: &'a SymptomKind,
-    /// P(seen near an incident | caused by something else): what the catalogue says, or how often it is seen there when nobody is hurt.
+    /// P(seen near an incident | caused by something else): what the catalogue says, how often it is seen there when nobody is hurt,
+    /// or where hosts show it together, which part of the others shows it now.
     pub base_rate: f64,
+    /// How many other hosts show it now, and how many there are, where it is widespread.
+    pub widespread: Option<(usize, usize)>,
     /// Number of what it says the same as: see [`SymptomKind::witness`].
     pub group: usize,
 }
@@ -45,11 +56,19 @@ impl Observed<'_> {
             None if text.contains(&id.label()) => text.clone(),
             None => format!("{}: {text}", id.label()),
         };
+        if let Some((others, all)) = self.widespread {
+            return format!("{said} (as {others} of {all} other hosts do now)");
+        }
         if self.is_usual() {
             let share = 100.0 * self.symptom.usual;
             return format!("{said} (as in {share:.0}% of the time when nobody is hurt)");
         }
         said
+    }
+
+    /// Share of its weight as a sign of this place that is left, as it is seen for other reasons.
+    pub fn is_of_this_place(&self) -> f64 {
+        (1.0 - self.base_rate) / (1.0 - self.known.base_rate)
     }
 
     /// It counts for clearly less, since it is seen there at other times.
@@ -89,6 +108,7 @@ impl<'a> Witnesses<'a> {
     ) -> Self {
         let chosen = situation.symptoms.iter().filter(|s| wanted(&s.component));
         let symptoms = unique(chosen.collect());
+        let fleet = Fleet::of(catalogue, situation);
         let mut groups: HashMap<(Node, &str), usize> = HashMap::new();
         let mut observed = Vec::with_capacity(symptoms.len());
         let mut by_node: HashMap<Node, Vec<usize>> = HashMap::new();
@@ -102,12 +122,18 @@ impl<'a> Witnesses<'a> {
             let group = *groups.entry((node, witness)).or_insert(next);
             let peer = symptom.peer.as_ref().and_then(|peer| graph.node(peer));
             by_node.entry(node).or_default().push(observed.len());
+            let widespread = fleet.others(symptom).filter(|_| known.shared);
+            let rate = widespread.map_or(0.0, |(others, all)| others as f64 / all as f64);
             observed.push(Observed {
                 symptom,
                 node,
                 peer,
                 known,
-                base_rate: known.base_rate.max(unit(symptom.usual)),
+                base_rate: known
+                    .base_rate
+                    .max(unit(symptom.usual))
+                    .max(WIDESPREAD_RATE * rate),
+                widespread,
                 group,
             });
         }
@@ -211,6 +237,38 @@ impl<'a> Witnesses<'a> {
 
     fn is_fresh(&self, seen: Timestamp) -> bool {
         self.reference_time.seconds_from(seen) <= FRESH_S
+    }
+}
+
+/// Which hosts show a kind that hosts show together, whatever incident it belongs to.
+struct Fleet<'a> {
+    hosts: BTreeSet<&'a HostId>,
+    showing: HashMap<&'a str, BTreeSet<&'a HostId>>,
+}
+
+impl<'a> Fleet<'a> {
+    fn of(catalogue: &Catalogue, situation: &'a Situation) -> Self {
+        let hosts = situation.components.iter().filter_map(ComponentId::host_id);
+        let mut showing: HashMap<&str, BTreeSet<&HostId>> = HashMap::new();
+        for symptom in &situation.symptoms {
+            if let Some(host) = symptom.component.host_id()
+                && catalogue.symptom(&symptom.kind).shared
+            {
+                showing.entry(&symptom.kind).or_default().insert(host);
+            }
+        }
+        Self {
+            hosts: hosts.collect(),
+            showing,
+        }
+    }
+
+    /// Of how many other hosts how many show it, where these are enough to say something.
+    fn others(&self, symptom: &Symptom) -> Option<(usize, usize)> {
+        let showing = self.showing.get(symptom.kind.as_str())?;
+        let others = showing.len().checked_sub(1)?;
+        let all = self.hosts.union(showing).count().checked_sub(1)?;
+        (others >= WIDESPREAD).then_some((others, all))
     }
 }
 

@@ -123,6 +123,8 @@ struct SymptomText {
     edge: bool,
     #[serde(default)]
     outward: bool,
+    #[serde(default)]
+    shared: bool,
 }
 
 /// Reads all files: kinds of symptoms first, so that a fault may use those of a later file.
@@ -236,6 +238,7 @@ impl Source<'_> {
             witness: entry.witness,
             edge: entry.edge,
             outward: entry.outward,
+            shared: entry.shared,
         };
         Ok((self.id(entry.kind)?, known))
     }

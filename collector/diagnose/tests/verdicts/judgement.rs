@@ -77,6 +77,68 @@ fn what_is_usual_there_counts_for_less() {
     );
 }
 
+/// Hosts on one machine wait for its cores together: that is no host's own fault, and hides none.
+#[test]
+fn what_all_hosts_show_together_is_not_held_against_one() {
+    const HOSTS: [&str; 5] = [
+        "host:edge1",
+        "host:app1",
+        "host:app2",
+        "host:db1",
+        "host:load1",
+    ];
+    let waiting = |hosts: &[&str]| {
+        let mut world = World::lab();
+        for host in hosts {
+            world.sick(host, "cpu.saturated", 20.0);
+        }
+        world
+            .sick(APP2, "log.new-error", 15.0)
+            .sick(APP2, "log.errors", 15.0);
+        let verdict = world.verdict();
+        of(&verdict, "host:app2").cloned()
+    };
+    let one = waiting(&["host:app2"]).expect("suspected");
+    assert_eq!(one.fault, "cpu-saturated");
+    assert!(one.probability > 0.5, "{}", one.probability);
+    // Two are two, four are the machine.
+    assert!(waiting(&["host:app2", "host:db1"]).is_some_and(|two| two.probability > 0.5));
+    let all = waiting(&HOSTS).map_or(0.0, |all| all.probability);
+    assert!(all < 0.4, "{all}");
+
+    let mut world = World::lab();
+    world.sick_edge(HAPROXY, APP1, "edge.lost", 15.0);
+    for host in HOSTS {
+        world.sick(host, "cpu.saturated", 20.0);
+    }
+    let verdict = world.verdict();
+    let first = verdict.suspects.first().map(|s| (&s.component, &*s.fault));
+    assert_eq!(
+        first,
+        Some((&id(APP1), "firewall-reject")),
+        "{}",
+        faults::brief(&verdict)
+    );
+}
+
+/// Somebody complains of it, and nobody else is named: it is not cleared however well it feels.
+#[test]
+fn who_is_complained_of_is_not_cleared_while_that_is_not_explained() {
+    let complained = |of_whom: bool| {
+        let mut world = World::lab();
+        for host in ["host:app1", "host:app2", "host:db1", "host:edge1"] {
+            world.sick(host, "cpu.saturated", 30.0);
+        }
+        if of_whom {
+            world.sick_edge(HAPROXY, APP1, "edge.lost", 20.0);
+        }
+        world.verdict()
+    };
+    assert!(is_cleared(&complained(false), APP1));
+    let verdict = complained(true);
+    assert!(!is_cleared(&verdict, APP1), "{}", faults::brief(&verdict));
+}
+
 /// Who waits for a frozen filesystem holds locks, and its callers run out of connections: one fault, not two.
 #[test]
 fn locks_and_exhausted_pools_behind_a_frozen_filesystem_are_no_fault_of_the_database() {
