@@ -87,6 +87,8 @@ impl ServiceLimits {
     fn take_quota(&mut self, at: Timestamp, stops: f64, periods: f64, warm: bool) {
         self.quota |= periods > 0.0;
         if !self.quota {
+            // Nothing stops it: that is what a quota that is set later is held against.
+            self.usual_stopped.feed(0.0, SHARE_FLOOR);
             return;
         }
         self.stopped.push(at, stops, periods);

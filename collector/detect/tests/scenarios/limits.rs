@@ -79,6 +79,16 @@ fn a_quota_that_stops_a_service_is_told_and_one_that_always_does_is_usual() {
 }
 
 #[test]
+fn a_quota_that_is_new_is_held_against_the_time_without_one() {
+    let mut world = World::new();
+    world.service(APP, "app.service").quota = false;
+    world.run(120);
+    let service = world.service(APP, "app.service");
+    (service.quota, service.throttled) = (true, 1.0);
+    world.until(APP_SERVICE, kinds::CPU_THROTTLED, 25);
+}
+
+#[test]
 fn ports_and_tracked_connections_run_out() {
     let mut world = settled();
     world.hosts[APP].ports = 28_000.0;

@@ -388,8 +388,15 @@ impl World {
             (n::SERVICE_CPU, used),
             (n::SERVICE_OOM_KILLS, sim.oom_kills),
             (n::SERVICE_TASKS_REFUSED, sim.refused),
-            (n::SERVICE_CPU_PERIODS, 10.0),
-            (n::SERVICE_THROTTLED_PERIODS, (10.0 * sim.throttled).round()),
+            (n::SERVICE_CPU_PERIODS, if sim.quota { 10.0 } else { 0.0 }),
+            (
+                n::SERVICE_THROTTLED_PERIODS,
+                if sim.quota {
+                    (10.0 * sim.throttled).round()
+                } else {
+                    0.0
+                },
+            ),
         ] {
             let value = self.count(host, &me, signal, by);
             all.push(counter(&me, signal, value));

@@ -50,6 +50,8 @@ pub struct SimService {
     pub refused: f64,
     /// Share of the ten periods each second in which its CPU quota stops it.
     pub throttled: f64,
+    /// Whether it may use only so much CPU.
+    pub quota: bool,
     pub active: ActiveState,
     pub sub: &'static str,
     pub result: &'static str,
@@ -171,6 +173,7 @@ fn sim_service(name: &'static str, cores: f64, port: Option<u16>) -> SimService 
         tasks: 9.0,
         refused: 0.0,
         throttled: 0.05,
+        quota: true,
         active: ActiveState::Active,
         sub: "running",
         result: "success",
