@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::catalogue::CATALOGUE;
 use crate::drill::Drill;
+use crate::elsewhere;
 use crate::lab::plan::HostPlan;
 use crate::vm::faults;
 
@@ -52,25 +53,31 @@ pub struct WithLab {
     pub bin_dir: Option<PathBuf>,
 }
 
+/// Of a run of other drills than those of the first tier.
+#[derive(Debug, clap::Args)]
+struct OfTier {
+    /// Drills to run, in this order; all of this tier when none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Print one JSON document on standard output instead of a table
+    #[arg(long)]
+    json: bool,
+    /// List the drills named, or all of this tier, and end
+    #[arg(long)]
+    list: bool,
+    /// Keep each drill's incident as a case in a folder of its name in DIR
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    #[command(flatten)]
+    lab: WithLab,
+}
+
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Drills of the second tier, for which a virtual machine under software emulation is brought up beside the lab
-    Vm {
-        /// Drills to run, in this order; all of this tier when none is named
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-        /// Print one JSON document on standard output instead of a table
-        #[arg(long)]
-        json: bool,
-        /// List the drills named, or all of this tier, and end
-        #[arg(long)]
-        list: bool,
-        /// Keep each drill's incident as a case in a folder of its name in DIR
-        #[arg(long, value_name = "DIR")]
-        record: Option<PathBuf>,
-        #[command(flatten)]
-        lab: WithLab,
-    },
+    Vm(OfTier),
+    /// Faults at other places and of other kinds than those that the product was tuned on
+    Elsewhere(OfTier),
     /// Prove the lab without the product: every fault has its effect, and heals
     LabCheck {
         /// Leave the lab up at the end
@@ -151,27 +158,31 @@ impl Args {
                 Some(host) => Ok(Work::Enter { host, command }),
                 None => Err(usage(&format!("no host is called '{host}'"))),
             },
-            Some(Other::Vm {
-                names,
-                json,
-                list,
-                record,
-                lab,
-            }) => {
-                let drills = if names.is_empty() {
-                    faults::CATALOGUE.iter().collect()
-                } else {
-                    named(&names, &faults::CATALOGUE)?
-                };
-                let lab = (!list).then_some(lab);
-                Ok(drills_or_list(drills, json, (true, record), lab))
-            }
+            Some(Other::Vm(tier)) => tier.work(&faults::CATALOGUE, true),
+            Some(Other::Elsewhere(tier)) => tier.work(&elsewhere::CATALOGUE, false),
             None => {
                 let drills = resolve(&self.names, self.core)?;
                 let lab = (!self.list).then_some(self.lab);
                 Ok(drills_or_list(drills, self.json, (false, self.record), lab))
             }
         }
+    }
+}
+
+impl OfTier {
+    fn work(self, of: &'static [Drill], machine: bool) -> Result<Work, clap::Error> {
+        let drills = if self.names.is_empty() {
+            of.iter().collect()
+        } else {
+            named(&self.names, of)?
+        };
+        let lab = (!self.list).then_some(self.lab);
+        Ok(drills_or_list(
+            drills,
+            self.json,
+            (machine, self.record),
+            lab,
+        ))
     }
 }
 
@@ -282,6 +293,15 @@ mod tests {
             assert_eq!(work(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
         assert!(matches!(work("vm --list").unwrap(), Work::List { .. }));
+    }
+
+    #[test]
+    fn what_was_not_tuned_on_has_drills_of_its_own() {
+        assert_eq!(drills("elsewhere").len(), elsewhere::CATALOGUE.len());
+        assert_eq!(drills("elsewhere edge-hung"), ["edge-hung"]);
+        for wrong in ["elsewhere disk-full", "edge-hung"] {
+            assert_eq!(work(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+        }
     }
 
     #[test]

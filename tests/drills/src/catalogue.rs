@@ -130,7 +130,8 @@ pub const CATALOGUE: [Drill; 19] = [
     },
 ];
 
-const fn drill(name: &'static str, about: &'static str, fault: Fault, truth: Truth) -> Drill {
+/// A drill that not every change is tried by.
+pub const fn drill(name: &'static str, about: &'static str, fault: Fault, truth: Truth) -> Drill {
     Drill {
         name,
         about,
@@ -148,7 +149,8 @@ const fn core(name: &'static str, about: &'static str, fault: Fault, truth: Trut
     }
 }
 
-const fn truth(components: &'static [&'static str], fault: &'static str) -> Truth {
+/// One component is at fault.
+pub const fn truth(components: &'static [&'static str], fault: &'static str) -> Truth {
     Truth {
         components,
         fault,
@@ -156,7 +158,8 @@ const fn truth(components: &'static [&'static str], fault: &'static str) -> Trut
     }
 }
 
-const fn with_parts(
+/// A host is at fault, and all its parts with it.
+pub const fn with_parts(
     components: &'static [&'static str],
     fault: &'static str,
     host: &'static str,

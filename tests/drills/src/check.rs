@@ -111,6 +111,7 @@ pub fn run(lab: &Lab) -> anyhow::Result<bool> {
         ],
     )?;
     of_services(&mut sheet)?;
+    of_what_is_scarce(&mut sheet)?;
     Ok(sheet.all_hold)
 }
 
@@ -193,6 +194,41 @@ fn of_services(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
                 logged(lab, "db1", &asked, "postgresql")
             }),
             ("customers meet failures", failures_rise),
+        ],
+    )
+}
+
+/// Faults of what there is too little of.
+fn of_what_is_scarce(sheet: &mut Sheet<'_>) -> anyhow::Result<()> {
+    sheet.fault(
+        Fault::FilesExhausted,
+        &[
+            ("app1 has as many files as it may", |lab| {
+                let full = "test $(ls /proc/$(systemctl show -P MainPID shop)/fd | wc -l) -ge 512 && echo full";
+                logged(lab, "app1", full, "full")
+            }),
+            ("haproxy takes app1 out", |lab| {
+                haproxy_says(lab, "app1 is DOWN")
+            }),
+        ],
+    )?;
+    sheet.fault(
+        Fault::NoisyNeighbour,
+        &[("the database waits for its processor", |lab| {
+            // Half of the time somebody on db1 waits.
+            let waits = "awk '/^some/ { split($2, avg, \"=\"); if (avg[2] > 50) print \"waits\" }' /proc/pressure/cpu";
+            logged(lab, "db1", waits, "waits")
+        })],
+    )?;
+    sheet.fault(
+        Fault::BreakWhileBusy,
+        &[
+            ("shop.service on app1 is failed", |lab| {
+                logged(lab, "app1", "systemctl show -p ActiveState shop", "failed")
+            }),
+            ("there are more customers", |lab| {
+                logged(lab, "load1", "systemctl is-active fl-rush", "active")
+            }),
         ],
     )
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::command::check;
+use crate::elsewhere::{self, Lines};
 use crate::lab::plan::DATABASE_MOUNT;
 use crate::lab::{Lab, network, services};
 use crate::vm::faults;
@@ -84,6 +85,12 @@ pub enum Fault {
     ConntrackFull,
     /// The virtual machine has no power.
     PowerCut,
+    /// What shell lines do.
+    Lines(&'static Lines),
+    /// This host's cable is out of the bridge.
+    Unplugged(&'static str),
+    /// [`Fault::DatabaseLock`] and [`Fault::HostPartitioned`] at once.
+    LockAndPartition,
 }
 
 impl Fault {
@@ -140,6 +147,12 @@ impl Fault {
             Self::ClockSkew => faults::skew_clock(lab),
             Self::ConntrackFull => faults::fill_table(lab),
             Self::PowerCut => faults::cut_power(lab),
+            Self::Lines(lines) => lines.inject(lab),
+            Self::Unplugged(host) => elsewhere::cable(host, false),
+            Self::LockAndPartition => {
+                Self::DatabaseLock.inject(lab)?;
+                Self::HostPartitioned.inject(lab)
+            }
         }
         .with_context(|| format!("injecting {self:?}"))
     }
@@ -201,6 +214,12 @@ impl Fault {
             Self::ClockSkew => faults::set_clock_right(lab),
             Self::ConntrackFull => faults::empty_table(lab),
             Self::PowerCut => faults::restore_power(lab),
+            Self::Lines(lines) => lines.heal(lab),
+            Self::Unplugged(host) => elsewhere::cable(host, true),
+            Self::LockAndPartition => {
+                let plugged = Self::HostPartitioned.heal(lab);
+                Self::DatabaseLock.heal(lab).and(plugged)
+            }
         }
         .with_context(|| format!("healing {self:?}"))
     }

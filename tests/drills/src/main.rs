@@ -13,6 +13,7 @@ mod clock;
 mod command;
 mod diagnostics;
 mod drill;
+mod elsewhere;
 mod fault;
 mod lab;
 mod quiet;
