@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use firstlook_model::{Evidence, Incident};
 use firstlook_rank::blame::{self, Blame};
 use firstlook_rank::{Alarm, Ranking, Series, Standing, Suspect, rank};
 
@@ -21,6 +22,19 @@ use self::live::{Given, Live};
 use self::score::{NO_CHANGE, Score, judge, place};
 use self::tally::Tally;
 use self::withheld::Withheld;
+
+/// What of a case's answer is of its series alone.
+const BY_SERIES: [&str; 9] = [
+    "verdict",
+    "suspects",
+    "truth_rank",
+    "probability",
+    "over",
+    "lead",
+    "first_right",
+    "excess_spreads",
+    "quiet_score",
+];
 
 #[derive(Debug, Args)]
 pub struct ReplayOptions {
@@ -57,15 +71,22 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
         let ranking = ranked(&case, &case.series, &alarm, &options.without);
         let place = place(&case.about.truth, &ranking.suspects);
         let blame = blamed(&case, &alarm, &ranking);
+        let live = live::replay(folder, &case.about, &catalogue, &options.without)
+            .with_context(|| folder.display().to_string())?;
         let score = sets.entry(case.about.set.clone()).or_default();
         if case.about.truth.component.is_some() {
-            score.count(place, ranking.verdict().is_some());
+            let (place, spoke) = match live.as_ref().map(Live::last) {
+                Some(last) => (
+                    last.and_then(|given| given.truth_place),
+                    last.is_some_and(|given| given.first.is_some()),
+                ),
+                None => (place, ranking.verdict().is_some()),
+            };
+            score.count(place, spoke);
         }
         score.count_change(&case.about.truth, blame);
         let while_normal = speaks_while_normal(&case, &options.without);
         score.count_normal(while_normal);
-        let live = live::replay(folder, &case.about, &catalogue, &options.without)
-            .with_context(|| folder.display().to_string())?;
         if let Some(live) = &live {
             let (alarm_s, known) = (case.about.alarm.time, case.about.truth.component.is_some());
             let tally = lived.entry(case.about.set.clone()).or_default();
@@ -77,13 +98,20 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
             document["spoke_while_normal"] = while_normal.into();
             add_blame(&mut document, &case, blame);
             document["live"] = live.as_ref().map(|live| live_json(live, &case)).into();
+            if let Some(live) = &live {
+                answer_live(&mut document, live, case.about.truth.component.is_some());
+            }
             writeln!(out, "{document}")?;
+        } else if let Some(live) = &live {
+            out.push_str(&live_lines(live, &case, options.explain));
+            if options.explain {
+                out.push_str("  by its series alone, ");
+                out.push_str(&lines(&case, &ranking, place, true));
+                out.push_str(blame_line(blame).as_str());
+            }
         } else {
             out.push_str(&lines(&case, &ranking, place, options.explain));
             out.push_str(blame_line(blame).as_str());
-            if let Some(live) = &live {
-                out.push_str(&live_lines(live, &case, options.explain));
-            }
         }
     }
     if !options.json {
@@ -187,9 +215,7 @@ fn lines(case: &Case, ranking: &Ranking, place: Option<usize>, explain: bool) ->
         (Some(truth), None) => format!("wrong: {truth} is not named"),
     };
     let mut out = format!("{}: {first} ({told})\n", case.name);
-    for file in &case.unknown_files {
-        out.push_str(&format!("  unknown file: {file}\n"));
-    }
+    out.push_str(&unknown_lines(case));
     if let (Some(suspect), Some(standing)) = (ranking.suspects.first(), ranking.standing()) {
         out.push_str(&probability_line(suspect, standing));
     }
@@ -208,6 +234,13 @@ fn lines(case: &Case, ranking: &Ranking, place: Option<usize>, explain: bool) ->
     out
 }
 
+fn unknown_lines(case: &Case) -> String {
+    let files = case.unknown_files.iter();
+    files
+        .map(|file| format!("  unknown file: {file}\n"))
+        .collect()
+}
+
 fn probability_line(first: &Suspect, standing: Standing) -> String {
     format!(
         "  probability of {}: {:.2} ({:.1} times what is asked, {:.1} times the second)\n",
@@ -216,6 +249,31 @@ fn probability_line(first: &Suspect, standing: Standing) -> String {
         standing.over,
         standing.lead
     )
+}
+
+/// Puts the live verdict in the place of what the series alone say, and that under `by_series`.
+fn answer_live(document: &mut serde_json::Value, live: &Live, truth_known: bool) {
+    let mut by_series = serde_json::Map::new();
+    for name in BY_SERIES {
+        by_series.insert(name.to_owned(), document[name].take());
+    }
+    let last = live.last();
+    let first = last.and_then(|given| given.first.as_ref());
+    document["verdict"] = first.map(|first| first.component.to_string()).into();
+    document["truth_rank"] = last.and_then(|given| given.truth_place).into();
+    document["probability"] = first.map(|first| first.probability).into();
+    let right = first.and_then(|first| first.right);
+    document["first_right"] = right.filter(|_| truth_known).into();
+    let fact = |e: &Evidence| serde_json::json!({ "weight": e.weight_db, "text": e.text });
+    let facts = |of: &[Evidence]| of.iter().map(fact).collect::<Vec<_>>();
+    let suspect = |s: &firstlook_model::Suspect| {
+        serde_json::json!({
+            "component": s.component.to_string(), "fault": s.fault, "probability": s.probability,
+            "score": s.decibans, "for": facts(&s.evidence_for), "against": facts(&s.evidence_against),
+        })
+    };
+    document["suspects"] = live.suspects().iter().map(suspect).collect();
+    document["by_series"] = by_series.into();
 }
 
 fn live_json(live: &Live, case: &Case) -> serde_json::Value {
@@ -236,30 +294,42 @@ fn live_json(live: &Live, case: &Case) -> serde_json::Value {
 }
 
 fn live_lines(live: &Live, case: &Case, explain: bool) -> String {
+    let name = &case.name;
     let Some(incident) = &live.incident else {
-        return "  as it was live: no incident\n".to_owned();
+        return format!("{name}, as it was live: no incident\n");
     };
-    let Some(first) = live.last().and_then(|given| given.first.as_ref()) else {
-        return "  as it was live: abstains\n".to_owned();
+    let mut out = match live.last().and_then(|given| given.first.as_ref()) {
+        Some(first) => first_line(name, first, live.right_after_s(case.about.alarm.time)),
+        None => {
+            let why = incident.verdict.hesitation.as_ref();
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            format!("{name}, as it was live: abstains{why}\n")
+        }
     };
+    out.push_str(&unknown_lines(case));
+    if explain {
+        explain_incident(&mut out, incident);
+    }
+    out
+}
+
+fn first_line(name: &str, first: &live::First, right_after_s: Option<f64>) -> String {
     let held = match (first.right, first.kind_right) {
         (None, _) => "truth not given",
         (Some(false), _) => "wrong",
         (Some(true), Some(false)) => "right, its kind is wrong",
         (Some(true), _) => "right",
     };
-    let when = live.right_after_s(case.about.alarm.time);
-    let when = when.map_or_else(String::new, |s| {
+    let when = right_after_s.map_or_else(String::new, |s| {
         format!(", first right {s:.1} s after the alarm")
     });
     let (fault, component, said) = (&first.fault, &first.component, first.probability);
-    let mut out = format!("  as it was live: {fault} of {component}, {said:.2} ({held}{when})\n");
-    for suspect in incident
-        .verdict
-        .suspects
-        .iter()
-        .take(if explain { 3 } else { 0 })
-    {
+    format!("{name}, as it was live: {fault} of {component}, {said:.2} ({held}{when})\n")
+}
+
+/// The first suspects with their facts, what was seen at any time, and who is cleared by what.
+fn explain_incident(out: &mut String, incident: &Incident) {
+    for suspect in incident.verdict.suspects.iter().take(3) {
         let (fault, component) = (&suspect.fault, &suspect.component);
         out.push_str(&format!(
             "  {:6.1} dB {fault} of {component}\n",
@@ -270,7 +340,19 @@ fn live_lines(live: &Live, case: &Case, explain: bool) -> String {
             out.push_str(&format!("    {:+6.1} {}\n", fact.weight_db, fact.text));
         }
     }
-    out
+    out.push_str("  seen\n");
+    for symptom in &incident.symptoms {
+        let (component, kind, text) = (&symptom.component, &symptom.kind, &symptom.text);
+        let peer = symptom.peer.as_ref();
+        let peer = peer.map_or_else(String::new, |peer| format!(" → {peer}"));
+        out.push_str(&format!("    {kind} of {component}{peer}: {text}\n"));
+    }
+    for cleared in &incident.verdict.ruled_out {
+        out.push_str(&format!("  ruled out {}\n", cleared.component));
+        for fact in &cleared.cleared_by {
+            out.push_str(&format!("    {:+6.1} {}\n", fact.weight_db, fact.text));
+        }
+    }
 }
 
 fn text(fact: &firstlook_rank::Evidence) -> String {

@@ -10,7 +10,7 @@ use firstlook_detect::{DetectConfig, Detector};
 use firstlook_diagnose::Catalogue;
 use firstlook_incident::Incidents;
 use firstlook_model::{
-    Change, ComponentId, Incident, IncidentId, Record, Situation, Timestamp, Verdict,
+    Change, ComponentId, Incident, IncidentId, Record, Situation, Suspect, Timestamp, Verdict,
 };
 use firstlook_proto::heard::HeardRecords;
 use firstlook_query::ANNOUNCED_PREFIX;
@@ -48,6 +48,8 @@ pub struct Given {
     pub at: Timestamp,
     /// None: it abstained.
     pub first: Option<First>,
+    /// Place of the component at fault among the suspects, from 1. None: it is none of them, or not known.
+    pub truth_place: Option<usize>,
     /// The component at fault was among those that are ruled out.
     pub truth_ruled_out: bool,
 }
@@ -67,6 +69,14 @@ impl Live {
     /// The verdict at the end: of the incident as long as something hurt.
     pub fn last(&self) -> Option<&Given> {
         self.given.last()
+    }
+
+    /// The suspects at the end, as [`Live::last`].
+    pub fn suspects(&self) -> &[Suspect] {
+        match (&self.incident, self.last()) {
+            (Some(incident), Some(_)) => &incident.verdict.suspects,
+            _ => &[],
+        }
     }
 
     /// Seconds from the alarm to the first verdict that is right; below 0 where it came before.
@@ -204,32 +214,39 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The incident that the alarm is of: those with a symptom of its component first, then the nearest in time. The others
-    /// are counted.
     fn ended(self, alarm: &Noticed) -> Live {
-        let others = self.all.len().saturating_sub(1);
-        let named = alarm.named();
-        let far = |live: &Live| {
-            let Some(incident) = &live.incident else {
-                return (true, f64::INFINITY);
-            };
-            let of_it = |name: &String| {
-                let mut symptoms = incident.symptoms.iter();
-                symptoms.any(|symptom| symptom.component.to_string() == *name)
-            };
-            let another = !named.as_ref().is_none_or(of_it);
-            (another, (incident.began.as_secs_f64() - alarm.time).abs())
-        };
-        let nearest = self.all.into_iter().min_by(|a, b| {
-            let (a, b) = (far(a), far(b));
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        });
-        let mut live = nearest.unwrap_or_default();
-        // An incident may have been open before, for another reason.
-        let from = alarm.time - EARLY_S;
-        live.given.retain(|given| given.at.as_secs_f64() >= from);
-        Live { others, ..live }
+        of_alarm(self.all, alarm)
     }
+}
+
+/// The incident that the alarm is of: those that hurt at or after it first, of these those with a symptom of its component, then
+/// the nearest in time. The others are counted.
+fn of_alarm(all: Vec<Live>, alarm: &Noticed) -> Live {
+    let others = all.len().saturating_sub(1);
+    let named = alarm.named();
+    // An incident may have been open before, for another reason.
+    let from = alarm.time - EARLY_S;
+    let since = |given: &Given| given.at.as_secs_f64() >= from;
+    let far = |live: &Live| {
+        let over = !live.given.iter().any(since);
+        let Some(incident) = &live.incident else {
+            return (over, true, f64::INFINITY);
+        };
+        let of_it = |name: &String| {
+            let mut symptoms = incident.symptoms.iter();
+            symptoms.any(|symptom| symptom.component.to_string() == *name)
+        };
+        let another = !named.as_ref().is_none_or(of_it);
+        let away = (incident.began.as_secs_f64() - alarm.time).abs();
+        (over, another, away)
+    };
+    let nearest = all.into_iter().min_by(|a, b| {
+        let (a, b) = (far(a), far(b));
+        (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2))
+    });
+    let mut live = nearest.unwrap_or_default();
+    live.given.retain(since);
+    Live { others, ..live }
 }
 
 fn withhold(situation: &mut Situation, without: &[Withheld]) {
@@ -260,9 +277,79 @@ fn given(at: Timestamp, verdict: &Verdict, truth: &Truth) -> Given {
             kind_right: right.zip(kind).map(|(right, kind)| right && kind),
         }
     });
+    let mut suspects = verdict.suspects.iter();
     Given {
         at,
         first,
+        truth_place: suspects
+            .position(|s| is_true(&s.component))
+            .map(|at| at + 1),
         truth_ruled_out: verdict.ruled_out.iter().any(|c| is_true(&c.component)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An incident of one service that hurt from and to then, in seconds.
+    fn incident(id: u32, service: &str, from: i64, to: i64) -> Live {
+        let at = Timestamp::from_secs;
+        let component = format!("service:h1/{service}");
+        let told: Incident = serde_json::from_value(json!({
+            "id": IncidentId(id), "state": "open", "began": at(from), "opened": at(from), "closed": null, "title": "",
+            "symptoms": [{
+                "component": component, "kind": "log.errors", "peer": null, "family": "log",
+                "onset": { "from": at(from), "to": at(from) }, "last_seen": at(to), "severity": 0.5, "gate": true,
+                "text": "", "usual": 0.0, "reference": { "of": "unit", "component": component, "range": { "from": at(from), "to": at(to) } },
+            }],
+            "verdict": {
+                "reference_time": at(to), "suspects": [], "ruled_out": [], "blind_spots": [], "changes": [],
+                "next_look": null, "hesitation": null,
+            },
+            "timeline": [],
+        }))
+        .unwrap();
+        let given = |secs| Given {
+            at: at(secs),
+            first: None,
+            truth_place: None,
+            truth_ruled_out: false,
+        };
+        Live {
+            incident: Some(told),
+            given: (from..to).map(given).collect(),
+            others: 0,
+        }
+    }
+
+    #[test]
+    fn an_alarm_is_of_what_hurts_then_and_of_that_of_its_own_component() {
+        let alarm: Noticed =
+            serde_json::from_value(json!({ "time": 1_000.0, "component": "service:h1/web" }))
+                .unwrap();
+        let chosen = |all: Vec<Live>| {
+            let live = of_alarm(all, &alarm);
+            (live.incident.map(|incident| incident.id.0), live.others)
+        };
+        let (over, other, own) = (
+            incident(1, "web", 900, 960),
+            incident(2, "db", 998, 1_030),
+            incident(3, "web", 980, 1_030),
+        );
+        assert_eq!(chosen(vec![over, other, own]), (Some(3), 2));
+        let over = incident(1, "web", 900, 960);
+        assert_eq!(
+            chosen(vec![over, incident(2, "db", 998, 1_030)]),
+            (Some(2), 1)
+        );
+        let kept = of_alarm(vec![incident(3, "web", 980, 1_030)], &alarm);
+        assert_eq!(
+            kept.given.first().map(|g| g.at),
+            Some(Timestamp::from_secs(995))
+        );
+        assert_eq!(chosen(Vec::new()), (None, 0));
     }
 }

@@ -135,6 +135,7 @@ mod tests {
                 right: Some(right),
                 kind_right: Some(right),
             }),
+            truth_place: None,
             truth_ruled_out: false,
         }
     }

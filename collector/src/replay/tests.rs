@@ -40,7 +40,7 @@ fn case(step: f64, earlier: f64, files: &[(&str, &str)]) -> tempfile::TempDir {
         let ripple = 10.0 + f64::from(time % 7) / 10.0;
         let moved = if time >= ONSET {
             step
-        } else if (290..380).contains(&time) {
+        } else if (170..260).contains(&time) {
             earlier
         } else {
             0.0

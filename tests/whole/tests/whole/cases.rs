@@ -242,8 +242,12 @@ fn an_exported_incident_is_replayed_and_the_failing_component_comes_first() {
     assert_eq!(ndjson(&folder, "changes.ndjson")[0]["id"], BUILD);
 
     let replayed = replayed(&folder);
-    assert_eq!(replayed["suspects"][0]["component"], WEB, "{replayed}");
-    assert_eq!(replayed["truth_rank"], 1, "{replayed}");
+    for of in [&replayed, &replayed["by_series"]] {
+        assert_eq!(of["suspects"][0]["component"], WEB, "{replayed}");
+        assert_eq!(of["truth_rank"], 1, "{replayed}");
+    }
+    assert_eq!(replayed["verdict"], WEB, "{replayed}");
+    assert_eq!(replayed["suspects"][0]["fault"], "bad-deploy", "{replayed}");
     assert_eq!(replayed["spoke_while_normal"], false, "{replayed}");
     assert_eq!(
         (&replayed["refused_lines"], &replayed["unknown_files"]),
@@ -352,7 +356,7 @@ fn what_is_not_known_not_kept_or_in_the_way_is_refused_and_leaves_nothing() {
     let about = fs::read_to_string(home.join("a/case.json")).unwrap();
     assert!(!about.contains("truth"), "{about}");
     assert_eq!(
-        replayed(&home.join("a"))["suspects"],
+        replayed(&home.join("a"))["by_series"]["suspects"],
         Value::Array(Vec::new())
     );
     assert_eq!(export(&incident, "a", &[]).code, 5);
