@@ -103,6 +103,7 @@ impl Detector {
             return Err(BadCheckpoint::Full);
         }
         self.presence.resume(presence);
+        self.accepted.join(&host.accepted);
         self.hosts.insert(id.clone(), host);
         Ok((id, recorded))
     }

@@ -67,7 +67,7 @@ impl Demand {
         }
         let long = |run: &crate::watch::Run| run.span.length() > ADOPT_AFTER;
         if self.surge.live(at, RULE).is_some_and(long) {
-            (self.surge, self.usual) = (Watch::default(), Baseline::NEW);
+            self.forget_usual();
         }
         if self.surge.is_quiet() {
             self.usual.feed(rate, FLOOR);
@@ -94,6 +94,11 @@ impl Demand {
             // No series counts what they send: what it costs the service is the nearest.
             source: Source::Metric(names::SERVICE_CPU),
         })
+    }
+
+    /// What it is asked is how it is.
+    pub fn forget_usual(&mut self) {
+        (self.surge, self.usual) = (Watch::default(), Baseline::NEW);
     }
 
     /// The host's clock was set back.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{
-    Change, ComponentId, ComponentKind, EdgeObservation, HostId, Inventory, LogBlock, Loss,
-    MetricBlock, Mount, Record, Schema, Situation, Timestamp, UnitState,
+    Change, ChangeKind, ComponentId, ComponentKind, EdgeObservation, HostId, Inventory, LogBlock,
+    Loss, MetricBlock, Mount, Record, Schema, Situation, Timestamp, UnitState,
 };
 
+use crate::accept::Acceptances;
 use crate::blind;
 use crate::config::DetectConfig;
 use crate::context::Context;
@@ -30,6 +31,8 @@ pub struct Detector {
     pub(crate) config: DetectConfig,
     pub(crate) hosts: BTreeMap<HostId, Host>,
     pub(crate) presence: Presence,
+    /// For hosts that are still to come: what was accepted before is nothing that they have to forget.
+    pub(crate) accepted: Acceptances,
     refusals: Refusals,
 }
 
@@ -40,6 +43,7 @@ impl Detector {
             config,
             hosts: BTreeMap::new(),
             presence: Presence::default(),
+            accepted: Acceptances::default(),
             refusals: Refusals::default(),
         }
     }
@@ -54,7 +58,7 @@ impl Detector {
             Record::Logs(block) => self.observe_logs(host, block),
             Record::Edges(seen) => self.observe_edges(host, seen),
             Record::Units(states) => self.observe_units(host, states),
-            Record::Changes(changes) => self.observe_changes(host, changes),
+            Record::Changes(changes) => self.observe_seen(host, changes),
             Record::Inventory(inventory) => self.observe_inventory(host, inventory),
             Record::Losses(losses) => self.observe_losses(host, losses),
         }
@@ -144,15 +148,32 @@ impl Detector {
         }
     }
 
-    /// Takes changes.
+    /// Takes changes by the collector's own word: those that somebody announced. An acceptance among them makes what was
+    /// usual of its component be learned anew, once however often it is heard.
     pub fn observe_changes(&mut self, host: &HostId, changes: &[Change]) {
         for change in changes {
-            if is_own(host, &change.component) {
-                self.with(host, |host, config, refusals| {
-                    host.take_change(change, config, refusals)
-                });
-            } else {
+            if !is_own(host, &change.component) {
                 self.refusals.foreign += 1;
+                continue;
+            }
+            self.with(host, |host, config, refusals| {
+                host.take_change(change, config, refusals)
+            });
+            if change.kind == ChangeKind::Accepted {
+                self.accept(change, |_| true);
+                self.accepted.hear(&change.id.as_str().into());
+            }
+        }
+    }
+
+    /// Takes changes that an agent saw. What is as it should be nobody sees: were an agent believed in that, whoever took
+    /// over a host could make the collector forget what it was like.
+    fn observe_seen(&mut self, host: &HostId, changes: &[Change]) {
+        for change in changes {
+            if change.kind == ChangeKind::Accepted {
+                self.refusals.unannounced += 1;
+            } else {
+                self.observe_changes(host, std::slice::from_ref(change));
             }
         }
     }
@@ -194,13 +215,15 @@ impl Detector {
         self.hosts.get(host).map_or_else(Vec::new, Host::nominees)
     }
 
-    fn host(&mut self, id: &HostId) -> Option<&mut Host> {
+    pub(crate) fn host(&mut self, id: &HostId) -> Option<&mut Host> {
         if !self.hosts.contains_key(id) {
             if self.hosts.len() >= self.config.host_limit {
                 self.refusals.over_budget += 1;
                 return None;
             }
-            self.hosts.insert(id.clone(), Host::new(id.clone()));
+            let mut new = Host::new(id.clone());
+            new.accepted = self.accepted.clone();
+            self.hosts.insert(id.clone(), new);
         }
         self.hosts.get_mut(id)
     }

@@ -212,6 +212,12 @@ impl Disk {
         found
     }
 
+    /// What was usual of it is forgotten, and that it is slow against that is over.
+    pub fn forget_usual(&mut self) {
+        (self.usual_wait, self.usual_bytes) = (Baseline::NEW, Baseline::NEW);
+        self.slow = Watch::default();
+    }
+
     /// Last sign of it.
     pub fn last(&self) -> Option<Timestamp> {
         self.last

@@ -99,6 +99,15 @@ impl Edges {
         taken
     }
 
+    /// What was usual of these edges is forgotten.
+    pub fn forget_usual(&mut self, keys: &[EdgeKey], now: Timestamp) {
+        for key in keys {
+            if let Some(track) = self.tracks.get_mut(key) {
+                track.forget_usual(now);
+            }
+        }
+    }
+
     /// Makes room by forgetting the edges that are not there now.
     fn evict(&mut self) {
         let Some(batch) = self.batch else { return };

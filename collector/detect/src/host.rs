@@ -1,5 +1,6 @@
 //! One host: everything that it said, reduced to what judging needs.
 
+mod accept;
 mod block;
 mod frozen;
 mod judge;
@@ -16,6 +17,7 @@ use firstlook_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::accept::Acceptances;
 use crate::baseline::Baseline;
 use crate::blind::Losses;
 use crate::certificates::Certificates;
@@ -96,6 +98,8 @@ pub(crate) struct Host {
     changes: VecDeque<Change>,
     pub losses: Losses,
     others: Vec<ComponentId>,
+    #[serde(default)]
+    pub accepted: Acceptances,
 }
 
 impl Host {
@@ -136,6 +140,7 @@ impl Host {
             changes: VecDeque::new(),
             losses: Losses::default(),
             others: Vec::new(),
+            accepted: Acceptances::default(),
         }
     }
 

@@ -117,6 +117,11 @@ impl Jobs {
         self.judge(at);
     }
 
+    /// How many processes a cron usually has is forgotten.
+    pub fn forget_cron(&mut self) {
+        self.cron = Cron::default();
+    }
+
     /// The host booted, as it said at this time.
     pub fn booted(&mut self, at: Timestamp) {
         self.stepped();

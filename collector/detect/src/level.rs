@@ -267,6 +267,15 @@ impl Levels {
         })
     }
 
+    /// Forgets the usual levels of components that `is_meant` names.
+    pub fn forget(&mut self, is_meant: impl Fn(&ComponentId) -> bool) {
+        for (series, level) in self.series.iter().zip(&mut self.levels) {
+            if is_meant(&series.component) {
+                *level = Level::new(series.unit, series.kind);
+            }
+        }
+    }
+
     /// The host's clock was set back: levels stay, times start anew.
     pub fn stepped(&mut self) {
         for level in &mut self.levels {

@@ -16,6 +16,8 @@
 //! Times inside a host's state are its own wall clock's; they are corrected by its estimated offset when they
 //! leave. References keep the host's own times, because that is how its records are stored.
 
+mod accept;
+mod anew;
 mod baseline;
 mod blind;
 mod certificates;

@@ -14,6 +14,7 @@ use firstlook_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::anew::Anew;
 use crate::draft::{Finding, Health, Source};
 use crate::lifetime::Lifetime;
 use crate::own::is_own;
@@ -59,6 +60,8 @@ struct Log {
     said: Vec<(Phrase, Surge)>,
     novelty: Novelty,
     life: Lifetime,
+    #[serde(default)]
+    anew: Anew,
 }
 
 /// All logs of one host.
@@ -139,6 +142,18 @@ impl Logs {
         self.components.iter().map(|(id, log)| (id, &log.life))
     }
 
+    /// Time of the last line.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.last
+    }
+
+    /// What was usual of the logs that `is_meant` names is forgotten.
+    pub fn forget_usual(&mut self, is_meant: impl Fn(&ComponentId) -> bool, now: Timestamp) {
+        for (_, log) in self.components.iter_mut().filter(|(id, _)| is_meant(id)) {
+            log.forget_usual(now);
+        }
+    }
+
     /// Forgets components that have not written since `from`.
     pub fn forget_before(&mut self, from: Timestamp) {
         self.components
@@ -152,26 +167,44 @@ impl Logs {
             log.said.iter_mut().for_each(|(_, surge)| surge.stepped());
             log.sorts.stepped();
             log.novelty.stepped();
+            log.anew = Anew::default();
         }
     }
 }
 
 impl Log {
+    /// Rates are learned anew, and sorts that are news are known. What a line says of a limit or a failure stays so.
+    fn forget_usual(&mut self, now: Timestamp) {
+        self.errors.forget_usual();
+        self.sorts.forget_usual();
+        self.novelty.accept();
+        for (_, surge) in self.said.iter_mut().filter(|(p, _)| p.is_of_degree()) {
+            surge.forget_usual();
+        }
+        self.anew = Anew::from(now);
+    }
+
     /// Returns 1 when the template was over the budget.
     fn take(&mut self, entry: &LogEntry, shape: &str, learning: bool, templates: usize) -> u64 {
         let at = entry.time;
         self.life.seen(at);
         self.lines.add(at);
+        let anew = learning || !self.anew.is_over(at);
         for phrase in phrases::find(&entry.text).each() {
+            let learning = if phrase.is_of_degree() {
+                anew
+            } else {
+                learning
+            };
             self.take_phrase(phrase, entry, learning);
         }
         let error = entry.severity >= Severity::Error || grave(&entry.text);
         if !error {
             return 0;
         }
-        self.errors.take(at, ERRORS, learning);
-        self.sorts.take(entry, learning);
-        let room = self.novelty.take(entry, shape, learning, templates);
+        self.errors.take(at, ERRORS, anew);
+        self.sorts.take(entry, anew);
+        let room = self.novelty.take(entry, shape, anew, templates);
         u64::from(!room)
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firstlook_model::symptom::{families, kinds};
-use firstlook_model::{ComponentId, HostId, Timestamp, signal::names};
+use firstlook_model::{ComponentId, ComponentKind, HostId, Timestamp, signal::names};
 use serde::{Deserialize, Serialize};
 
+use crate::accept::covers;
+use crate::anew::Anew;
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Health, Source};
 use crate::plan::{Cells, Row};
@@ -90,6 +92,8 @@ pub(crate) struct Network {
     deaf: Watch,
     usual_heard: Baseline,
     interfaces: BTreeMap<ComponentId, Interface>,
+    #[serde(default)]
+    anew: Anew,
 }
 
 impl Default for Network {
@@ -111,6 +115,7 @@ impl Default for Network {
             deaf: Watch::default(),
             usual_heard: Baseline::NEW,
             interfaces: BTreeMap::new(),
+            anew: Anew::default(),
         }
     }
 }
@@ -130,7 +135,7 @@ impl Network {
         // The counter of segments sent leaves out those sent again.
         self.loss.push(at, resent, sent + resent);
         let share = self.loss.ratio().unwrap_or(0.0);
-        if !warm {
+        if !warm || !self.anew.is_over(at) {
             self.losing.learn(at, share < CLEAN);
             self.usual_loss.feed(share, 0.005);
             return;
@@ -175,7 +180,7 @@ impl Network {
         let (resent, all) = (peers.retransmits, peers.segments);
         let share = if all > 0.0 { resent / all } else { 0.0 };
         let bad = peers.is_at_large() && resent >= LEAST_RETRANSMITS && share >= LOSSY;
-        if warm {
+        if warm && self.anew.is_over(at) {
             let usual = self.usual_loss.location();
             let reading = Reading::of(bad && share >= ABOVE_USUAL * usual, share < CLEAN);
             self.peers_losing.take(at, reading, share, usual, PEERS);
@@ -337,6 +342,22 @@ impl Network {
             );
         }
         attested
+    }
+
+    /// What was usual of the interfaces that are accepted is forgotten; and of the host's segments, where the host is, or
+    /// the interface that they are told of.
+    pub fn forget_usual(&mut self, accepted: &ComponentId, now: Timestamp) {
+        let host = accepted.kind() == ComponentKind::Host;
+        if host || self.main_interface() == Some(accepted) {
+            self.usual_loss = Baseline::NEW;
+            (self.losing, self.peers_losing) = (Watch::default(), Watch::default());
+            self.anew = Anew::from(now);
+        }
+        for (id, interface) in &mut self.interfaces {
+            if covers(accepted, id) {
+                interface.forget_usual(now);
+            }
+        }
     }
 
     pub fn interfaces(&self) -> impl Iterator<Item = &ComponentId> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use firstlook_model::{ComponentId, HostId, Situation};
 use serde::{Deserialize, Serialize};
 
+use crate::accept::covers;
 use crate::checkpoint::BadCheckpoint;
 
 /// Looks of one component that a fleet's share weighs as much as: four hours, looked at once a minute.
@@ -156,6 +157,12 @@ impl BaseRates {
         Ok(rmp_serde::from_slice(bytes)?)
     }
 
+    /// What a component does is as it should be: what it showed before says nothing of what it will show.
+    pub fn accept(&mut self, accepted: &ComponentId) {
+        self.own
+            .retain(|(component, _), _| !covers(accepted, component));
+    }
+
     /// Forgets a host that is no more.
     pub fn forget_host(&mut self, host: &HostId) {
         self.own
@@ -271,6 +278,16 @@ mod tests {
         quiet.attestations.push(attested(&host("a")));
         (0..30 * 1_440).for_each(|_| rates.learn(&quiet));
         assert!(rates.share(&host("a"), "cpu.saturated") < 0.02);
+    }
+
+    #[test]
+    fn what_is_accepted_was_never_seen() {
+        let mut rates = BaseRates::default();
+        let both = ["a", "b"].map(|name| symptom(&host(name), "cpu.saturated"));
+        (0..100).for_each(|_| rates.learn(&situation(both.to_vec())));
+        rates.accept(&host("a"));
+        assert!(rates.share(&host("a"), "cpu.saturated") < 0.1);
+        assert!(rates.share(&host("b"), "cpu.saturated") > 0.3);
     }
 
     #[test]

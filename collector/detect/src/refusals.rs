@@ -11,6 +11,8 @@ pub struct Refusals {
     pub malformed: u64,
     /// Blocks that came again, or far out of order.
     pub late: u64,
+    /// Changes that only somebody may announce, and an agent claimed to see.
+    pub unannounced: u64,
     /// Items over a budget: hosts, series, schemas, edges, templates, units, changes.
     pub over_budget: u64,
 }

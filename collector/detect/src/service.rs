@@ -6,6 +6,7 @@ use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
 use serde::{Deserialize, Serialize};
 
+use crate::anew::Anew;
 use crate::baseline::Baseline;
 use crate::context::Context;
 use crate::demand::Demand;
@@ -93,6 +94,8 @@ pub(crate) struct Service {
     /// When last none was.
     unblocked: Option<Timestamp>,
     life: Lifetime,
+    #[serde(default)]
+    anew: Anew,
 }
 
 impl Default for Service {
@@ -119,6 +122,7 @@ impl Default for Service {
             blocked: None,
             unblocked: None,
             life: Lifetime::default(),
+            anew: Anew::default(),
         }
     }
 }
@@ -193,7 +197,7 @@ impl Service {
         let unread = waiting.unread_bytes > 4.0 * self.usual_unread.location() + 1.0;
         let left = waiting.close_wait >= 2.0 * self.usual_close_wait.location() + 2.0;
         let bad = self.is_idle() && (unread || left);
-        if !warm {
+        if !warm || !self.is_known(at) {
             self.read.learn(at, !unread && !left);
         } else {
             let reading = Reading::of(bad, !unread && !left);
@@ -362,8 +366,29 @@ impl Service {
         &self.life
     }
 
+    /// Whether what is usual of it may be judged by.
+    pub fn is_known(&self, at: Timestamp) -> bool {
+        self.anew.is_over(at)
+    }
+
+    /// What was usual of it is forgotten, and what was told because of that is over.
+    pub fn forget_usual(&mut self, now: Timestamp) {
+        // Else who waits for what is hung would seem to work.
+        if self.blocked.is_none() {
+            self.usual_cpu = Baseline::NEW;
+        }
+        self.usual_memory = Baseline::NEW;
+        self.growth = Growth::default();
+        (self.usual_unread, self.usual_close_wait) = (Baseline::NEW, Baseline::NEW);
+        self.read = Watch::default();
+        self.demand.forget_usual();
+        self.limits.forget_usual();
+        self.anew = Anew::from(now);
+    }
+
     /// The host's clock was set back: usual levels stay, times start anew.
     pub fn stepped(&mut self) {
+        self.anew = Anew::default();
         self.cpu.reset();
         self.oom_kills.reset();
         self.used.clear();

@@ -282,16 +282,18 @@ fn facts() -> impl Strategy<Value = Record> {
                 blind: vec!["units: \u{1b}[31m".to_owned()],
             })
         });
-    let change = (time(), component(), ".{0,40}").prop_map(|(time, component, text)| {
-        Record::Changes(vec![Change {
-            id: text.clone(),
-            time,
-            component,
-            kind: ChangeKind::Deploy,
-            text,
-            detail: String::new(),
-        }])
-    });
+    let kind = proptest::sample::select(vec![ChangeKind::Deploy, ChangeKind::Accepted]);
+    let change =
+        (time(), component(), ".{0,40}", kind).prop_map(|(time, component, text, kind)| {
+            Record::Changes(vec![Change {
+                id: text.clone(),
+                time,
+                component,
+                kind,
+                text,
+                detail: String::new(),
+            }])
+        });
     let loss = (time(), ".{0,200}", any::<u64>()).prop_map(|(to, source, count)| {
         Record::Losses(vec![Loss {
             source,
@@ -378,7 +380,13 @@ proptest! {
             let mut detector = Detector::new(config.clone());
             detector.observe_record(&host(0), asked[0], &Record::Schema(schema()));
             for (of, received, record) in &records {
-                detector.observe_record(&host(*of), *received, record);
+                // Announcements come by another way than what an agent saw.
+                match record {
+                    Record::Changes(changes) if changes.iter().any(|c| c.time < *received) => {
+                        detector.observe_changes(&host(*of), changes);
+                    }
+                    record => detector.observe_record(&host(*of), *received, record),
+                }
                 detector.observe_contact(&host(*of), *received, said);
             }
             let mut again = Detector::new(config);

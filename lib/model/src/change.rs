@@ -37,6 +37,8 @@ pub enum ChangeKind {
     Certificate,
     /// A container was started from another image than before.
     Image,
+    /// Announced by a person: what the component does from here on is as it should be. No agent sees it.
+    Accepted,
 }
 
 /// One change.

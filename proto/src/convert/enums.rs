@@ -111,6 +111,7 @@ enumeration!(
     Schedule = Schedule,
     Certificate = Certificate,
     Image = Image,
+    Accepted = Accepted,
 );
 enumeration!(
     ConfigState,

@@ -502,6 +502,8 @@ pub enum ChangeKind {
     Schedule = 12,
     Certificate = 13,
     Image = 14,
+    /// What the component does from here on is as it should be. Announced only: an agent's record with it is refused.
+    Accepted = 15,
 }
 impl ChangeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -525,6 +527,7 @@ impl ChangeKind {
             Self::Schedule => "CHANGE_KIND_SCHEDULE",
             Self::Certificate => "CHANGE_KIND_CERTIFICATE",
             Self::Image => "CHANGE_KIND_IMAGE",
+            Self::Accepted => "CHANGE_KIND_ACCEPTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -545,6 +548,7 @@ impl ChangeKind {
             "CHANGE_KIND_SCHEDULE" => Some(Self::Schedule),
             "CHANGE_KIND_CERTIFICATE" => Some(Self::Certificate),
             "CHANGE_KIND_IMAGE" => Some(Self::Image),
+            "CHANGE_KIND_ACCEPTED" => Some(Self::Accepted),
             _ => None,
         }
     }

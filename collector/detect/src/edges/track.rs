@@ -5,6 +5,7 @@ use std::time::Duration;
 use firstlook_model::{Calls, EdgeObservation, EdgeStats, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::anew::Anew;
 use crate::baseline::Baseline;
 use crate::watch::{Reading, Rule, Watch};
 use crate::window::Window;
@@ -87,6 +88,8 @@ pub(crate) struct Track {
     usual_opens: Baseline,
     pub(super) retrying: Watch,
     pub(super) large_stuck: Watch,
+    #[serde(default)]
+    anew: Anew,
 }
 
 impl Track {
@@ -114,6 +117,7 @@ impl Track {
             usual_opens: Baseline::NEW,
             retrying: Watch::default(),
             large_stuck: Watch::default(),
+            anew: Anew::default(),
         }
     }
 
@@ -139,13 +143,14 @@ impl Track {
         if stats.syn_sent > 0 || stats.backing_off > 0 {
             self.failing = Some(at);
         }
-        self.take_loss(at, stats, warm);
+        let known = warm && self.anew.is_over(at);
+        self.take_loss(at, stats, known);
         self.take_syn(at, stats, warm);
-        self.take_rtt(at, stats, warm);
+        self.take_rtt(at, stats, known);
         // Before what is usual of what comes back learns from this dump.
-        self.take_opens(at, stats, interval, warm);
+        self.take_opens(at, stats, interval, known);
         self.take_full(at, stats, warm);
-        self.take_stall(at, stats, interval, warm);
+        self.take_stall(at, stats, interval, known || (warm && is_cut_off(stats)));
         self.stats = stats.clone();
     }
 
@@ -243,10 +248,8 @@ impl Track {
         let dry = inflow <= DRY * usual;
         let waited = stats.stalled_ms as f64;
         let long = waited >= STALLED_MS && waited > 2.0 * self.usual_stall_ms;
-        let stuck =
-            stats.send_queue_bytes > 0 && stats.bytes_sent == 0 && stats.bytes_received == 0;
-        let cut = stats.backing_off > 0 && stats.bytes_received == 0;
-        let bad = dry && self.alive.count >= 3 && (long || cut || (stuck && waited >= STALLED_MS));
+        let cut = is_cut(stats);
+        let bad = dry && self.alive.count >= 3 && (long || is_cut_off(stats));
         let clear = waited < 1_000.0 || inflow >= 3.0 * DRY * usual;
         judged(
             &mut self.stalled,
@@ -320,6 +323,19 @@ impl Track {
         }
     }
 
+    /// What was usual of it is forgotten, and what was told because of that is over. What nobody answers stays: connects,
+    /// full packets, and a connection that is cut off now.
+    pub fn forget_usual(&mut self, now: Timestamp) {
+        (self.losing, self.usual_loss) = (Watch::default(), Baseline::NEW);
+        (self.slow, self.rtt) = (Watch::default(), Baseline::NEW);
+        (self.retrying, self.usual_opens) = (Watch::default(), Baseline::NEW);
+        if !is_cut_off(&self.stats) {
+            (self.stalled, self.usual_inflow) = (Watch::default(), Baseline::NEW);
+            self.usual_stall_ms = 0.0;
+        }
+        self.anew = Anew::from(now);
+    }
+
     /// Last observation.
     pub fn last(&self) -> Timestamp {
         self.last
@@ -353,6 +369,17 @@ impl Track {
     pub fn is_regular(&self) -> bool {
         self.alive.count >= 4
     }
+}
+
+/// A connection in backoff that brings nothing.
+fn is_cut(stats: &EdgeStats) -> bool {
+    stats.backing_off > 0 && stats.bytes_received == 0
+}
+
+/// That, or one that has sent for seconds and gets nothing through: no answer, however long answers usually take.
+fn is_cut_off(stats: &EdgeStats) -> bool {
+    let stuck = stats.send_queue_bytes > 0 && stats.bytes_sent == 0 && stats.bytes_received == 0;
+    is_cut(stats) || (stuck && stats.stalled_ms as f64 >= STALLED_MS)
 }
 
 fn judged(

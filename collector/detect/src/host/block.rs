@@ -121,7 +121,7 @@ impl Host {
             };
             for (index, at) in block.times.iter().enumerate() {
                 let row = Row::new(cells, &block.columns, index);
-                let warm = warm.is_some_and(|warm| *at >= warm);
+                let warm = warm.is_some_and(|warm| *at >= warm) && service.is_known(*at);
                 service.limits.take(*at, &row, warm);
             }
         }

@@ -180,6 +180,11 @@ impl ServiceLimits {
         })
     }
 
+    /// What is usual is forgotten: of the quota alone, for the others' limits are fixed.
+    pub fn forget_usual(&mut self) {
+        (self.throttled, self.usual_stopped) = (Watch::default(), Baseline::NEW);
+    }
+
     /// The host's clock was set back: what is usual stays.
     pub fn stepped(&mut self) {
         self.files.stepped();

@@ -102,6 +102,11 @@ impl Novelty {
         live.max_by_key(|n| (n.lasting, n.count, std::cmp::Reverse(n.template)))
     }
 
+    /// What is news here is news no more.
+    pub fn accept(&mut self) {
+        self.news.clear();
+    }
+
     /// The host's clock was set back: what is known stays, news start anew.
     pub fn stepped(&mut self) {
         self.news.clear();

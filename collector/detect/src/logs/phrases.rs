@@ -112,6 +112,15 @@ impl Phrase {
         }
     }
 
+    /// Whether it tells how long something takes or how often it happens, of which there is a usual measure. The others tell
+    /// of what ran out, was refused or is broken.
+    pub const fn is_of_degree(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::AuthFailed | Self::LockWait | Self::ReplicaLags | Self::LongPause
+        )
+    }
+
     /// The least severity at which a line counts: what programs also say in passing counts only from a warning on.
     pub const fn least_severity(self) -> Severity {
         match self {

@@ -90,6 +90,12 @@ impl Sorts {
         })
     }
 
+    /// Usual rates are forgotten.
+    pub fn forget_usual(&mut self) {
+        let sorts = self.of.values_mut();
+        sorts.for_each(|sort| sort.surge.forget_usual());
+    }
+
     /// The host's clock was set back: usual rates stay, times start anew.
     pub fn stepped(&mut self) {
         self.of.values_mut().for_each(|sort| sort.surge.stepped());

@@ -233,6 +233,11 @@ impl Surge {
         self.last
     }
 
+    /// The usual rate is forgotten, and that there is more of it is over.
+    pub fn forget_usual(&mut self) {
+        (self.usual, self.run) = (0.0, None);
+    }
+
     /// The host's clock was set back: the usual rate stays, times start anew.
     pub fn stepped(&mut self) {
         *self = Self {

@@ -4,6 +4,7 @@ use firstlook_model::symptom::{families, kinds};
 use firstlook_model::{ComponentId, Timestamp, signal::names};
 use serde::{Deserialize, Serialize};
 
+use crate::anew::Anew;
 use crate::baseline::Baseline;
 use crate::draft::{Finding, Health, Source};
 use crate::plan::Row;
@@ -67,6 +68,8 @@ pub(crate) struct Interface {
     carried: [Window; 2],
     saturated: Watch,
     traffic: f64,
+    #[serde(default)]
+    anew: Anew,
 }
 
 impl Default for Interface {
@@ -83,6 +86,7 @@ impl Default for Interface {
             carried: [Window::seconds(10), Window::seconds(10)],
             saturated: Watch::default(),
             traffic: 0.0,
+            anew: Anew::default(),
         }
     }
 }
@@ -121,7 +125,7 @@ impl Interface {
         let share = self.faults.ratio().unwrap_or(0.0);
         let usual = self.usual.location();
         let bad = faults >= LEAST && share >= FAULTY && faults >= ABOVE_USUAL * usual;
-        if warm {
+        if warm && self.anew.is_over(at) {
             let reading = Reading::of(bad, share < 0.5 * FAULTY || faults < 2.0 * usual);
             self.errors.take(at, reading, share, usual, ERRORS);
         } else {
@@ -131,6 +135,12 @@ impl Interface {
             self.usual.feed(faults, 1.0);
         }
         Some(Moved { heard, said, secs })
+    }
+
+    /// What was usual of its faults is forgotten, and that there are more of them is over.
+    pub fn forget_usual(&mut self, now: Timestamp) {
+        (self.errors, self.usual) = (Watch::default(), Baseline::NEW);
+        self.anew = Anew::from(now);
     }
 
     /// Bytes per second over ten seconds, the fuller way.

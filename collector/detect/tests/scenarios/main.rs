@@ -3,6 +3,7 @@
 // The lint lets tests unwrap, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+mod accept;
 mod checkpoint;
 mod faults;
 mod limits;

@@ -141,6 +141,8 @@ pub struct World {
     pub detector: Detector,
     config: DetectConfig,
     pub journal: Vec<(HostId, Timestamp, Record)>,
+    /// What somebody announced, which the analysis hears again after each restart.
+    pub(crate) announced: Vec<Change>,
     pub(crate) lines: Vec<(usize, LogEntry, String)>,
 }
 
@@ -287,6 +289,7 @@ impl World {
             detector: Detector::new(config.clone()),
             config,
             journal: Vec::new(),
+            announced: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -300,6 +303,9 @@ impl World {
                 .restore(&kept, Timestamp::from_micros(i64::MAX))
                 .expect("its own checkpoint");
             assert_eq!(&of, host);
+        }
+        for change in &self.announced {
+            crate::accept::hear(&mut again, change);
         }
         let now = self.now();
         assert_eq!(again.situation(now), self.detector.situation(now));

@@ -195,5 +195,6 @@ fn word(kind: firstlook_model::ChangeKind) -> &'static str {
         Schedule => "schedule",
         Certificate => "certificate",
         Image => "image",
+        Accepted => "acceptance",
     }
 }

@@ -3,7 +3,7 @@
 //! A file holds a `[fault]` with its `[fault.question]`, `[[predict]]`, `[[forbid]]` and `[change]`, or
 //! `[[symptom]]` entries, or both.
 
-use firstlook_model::ComponentKind;
+use firstlook_model::{ChangeKind, ComponentKind};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -329,6 +329,10 @@ impl Source<'_> {
         };
         if kinds.is_empty() || !kinds.iter().all(sound) {
             let what = "kinds: at least one, with p in 0 to 0.99 and per_hour in 0 to 3600";
+            return Err(self.wrong(offset, what));
+        }
+        if kinds.iter().any(|rate| rate.kind == ChangeKind::Accepted) {
+            let what = "kinds: \"accepted\" is somebody's word, and the cause of nothing";
             return Err(self.wrong(offset, what));
         }
         Ok(NeededChange {

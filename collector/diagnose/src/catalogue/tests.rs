@@ -203,6 +203,20 @@ fn errors_name_file_line_and_what() {
     }
 }
 
+/// That something is as it should be is the cause of nothing, in our files or in a team's.
+#[test]
+fn no_fault_takes_an_acceptance_for_its_cause() {
+    for fault in Catalogue::builtin().faults() {
+        let kinds = fault.change.iter().flat_map(|change| &change.kinds);
+        let taken = kinds.filter(|rate| rate.kind == ChangeKind::Accepted);
+        assert_eq!(taken.count(), 0, "{}", fault.kind);
+    }
+    let change = "\n[change]\nrequired = false\nwindow_s = 60\ndecay_s = 60\n";
+    let rate = "kinds = [{ kind = \"accepted\", p = 0.5, per_hour = 0.02 }]\n";
+    let (_, what) = error(&format!("{FAULT}{change}{rate}"));
+    assert!(what.contains("accepted"), "{what}");
+}
+
 #[test]
 fn predictions_without_a_fault_are_refused() {
     let (_, what) = error("[[predict]]\nany = [\"unit.down\"]\nat = [\"self\"]\nlevel = \"may\"\n");

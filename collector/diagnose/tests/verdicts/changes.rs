@@ -22,6 +22,23 @@ fn an_innocent_change_is_listed_and_not_blamed() {
 }
 
 #[test]
+fn an_acceptance_is_listed_and_never_blamed() {
+    let with = |kind| {
+        let mut world = World::lab();
+        world.changed(APP1, kind, 25.0);
+        world
+            .sick(APP1, "log.new-error", 22.0)
+            .sick(APP1, "log.errors", 22.0);
+        world.verdict()
+    };
+    let verdict = with(ChangeKind::Accepted);
+    let blamed = |s: &firstlook_model::Suspect| s.fault == "bad-deploy";
+    assert!(!verdict.suspects.iter().any(blamed));
+    assert!(with(ChangeKind::Deploy).suspects.iter().any(blamed));
+    assert_eq!(verdict.changes.len(), 1);
+}
+
+#[test]
 fn a_change_after_the_first_error_is_not_blamed() {
     let mut world = World::lab();
     world
