@@ -12,7 +12,7 @@ use firstlook_diagnose::Catalogue;
 use firstlook_incident::{IncidentChange, Incidents, Reason};
 use firstlook_ingest::Sessions;
 use firstlook_model::{
-    BlindSpot, ComponentKind, HostId, Incident, IncidentId, Situation, TimeRange, Timestamp,
+    BlindSpot, ComponentKind, HostId, Incident, IncidentId, Situation, Timestamp,
 };
 use firstlook_query::View;
 use firstlook_runtime::{Beat, clock};
@@ -31,7 +31,8 @@ use crate::think::{Usual, think};
 const EVERY: Duration = Duration::from_secs(1);
 /// How long the last checkpoints may take, all together.
 const FAREWELL: Duration = Duration::from_secs(4);
-/// How far back announced changes are: as far as a verdict looks for them.
+/// How long ago changes were announced that are heard again: as far as a verdict looks for them, and longer than a checkpoint
+/// waits.
 const ANNOUNCED: Duration = Duration::from_secs(2 * 3_600);
 /// Closed incidents in the view.
 const CLOSED_SHOWN: usize = 20;
@@ -109,11 +110,9 @@ impl Analysis {
             .filter(|row| row.revoked.is_some())
             .map(|row| row.host)
             .collect();
-        let recovered = recover(&mut detector, checkpoints, store, &revoked, now)?;
-        for announced in desk
-            .announcements()
-            .list(TimeRange::new(now.minus(ANNOUNCED), now))?
-        {
+        let announced = desk.announcements().list_since(now.minus(ANNOUNCED))?;
+        let recovered = recover(&mut detector, checkpoints, store, &revoked, &announced, now)?;
+        for announced in announced {
             let change = DeskOffice::shown(announced);
             if let Some(host) = change.component.host_id().filter(|h| !revoked.contains(h)) {
                 detector.observe_changes(&host.clone(), &[change]);
@@ -202,6 +201,7 @@ impl Analysis {
             }
             Heard::Announced { host, change } => {
                 if self.is_welcome(&host) {
+                    self.usual.hear(&change);
                     self.detector.observe_changes(&host, &[change]);
                 }
             }
@@ -313,6 +313,7 @@ impl Analysis {
             ("unknown_schema", refused.unknown_schema),
             ("malformed", refused.malformed),
             ("late", refused.late),
+            ("unannounced", refused.unannounced),
             ("over_budget", refused.over_budget),
         ];
         let mut all = (self.counters)();

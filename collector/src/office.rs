@@ -14,7 +14,8 @@ use firstlook_enrol::{Authority, JoinToken};
 use firstlook_ingest::{AskRefused, Sessions};
 use firstlook_model::snapshot::ARCHIVE_LIMIT_BYTES;
 use firstlook_model::{
-    Change, Edge, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange, Timestamp,
+    Change, ChangeKind, Edge, HostId, Incident, IncidentId, LinesQuestion, SnapshotId, TimeRange,
+    Timestamp,
 };
 use firstlook_query::{
     ANNOUNCED_PREFIX, HostConfig, HostRow, KeptLines, Office, OfficeError, Revoked, SnapshotRow,
@@ -81,7 +82,11 @@ impl DeskOffice {
     /// An announced change as people and the analysis see it.
     pub fn shown(announced: Announcement) -> Change {
         let Announcement { mut change, by, .. } = announced;
-        change.text = format!("{} (announced by {by})", change.text);
+        let told = match change.kind {
+            ChangeKind::Accepted => "accepted",
+            _ => "announced",
+        };
+        change.text = format!("{} ({told} by {by})", change.text);
         change
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use firstlook_desk::Announcement;
 use firstlook_detect::{BaseRates, Detector};
 use firstlook_model::{HostId, TimeRange, Timestamp};
 use firstlook_store::Store;
@@ -36,7 +37,8 @@ pub struct Recovered {
 }
 
 /// Brings `detector` to where it was: from checkpoints, then from `store`. The `revoked` are left out, and lose
-/// their checkpoints.
+/// their checkpoints. Of what was `announced`, in the order in which it was, acceptances are heard between the records where
+/// they were: what came before them is not learned, and what came after is. Nothing else of it is heard.
 ///
 /// # Errors
 /// When the checkpoints' folder cannot be read, or a revoked host's file not removed. A checkpoint that cannot is logged, and its host learned anew.
@@ -45,6 +47,7 @@ pub fn recover(
     checkpoints: &Checkpoints,
     store: &Store,
     revoked: &BTreeSet<HostId>,
+    announced: &[Announcement],
     now: Timestamp,
 ) -> anyhow::Result<Recovered> {
     let mut recovered = Recovered::default();
@@ -87,7 +90,11 @@ pub fn recover(
         // Records are found by their own times, and a host's clock may be behind.
         let from = detector.own_time(&host, from).minus(DELAY);
         let range = TimeRange::new(from, now.plus(AHEAD));
+        let mut words = announced.iter().peekable();
         let listen = |host: &HostId, received, record| {
+            while let Some(word) = words.next_if(|word| word.at <= received) {
+                detector.observe_acceptance(host, &word.change);
+            }
             if recorded.is_none_or(|recorded| received > recorded) {
                 detector.observe_record(host, received, &record);
                 recovered.records += 1;

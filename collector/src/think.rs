@@ -5,7 +5,7 @@ use std::time::Duration;
 use firstlook_detect::BaseRates;
 use firstlook_diagnose::{Catalogue, diagnose, symptom_gate};
 use firstlook_incident::{IncidentChange, Incidents, Sighting};
-use firstlook_model::{IncidentId, Situation, Timestamp};
+use firstlook_model::{Change, ChangeKind, IncidentId, Situation, Timestamp};
 
 /// Time between two looks by which it is learned what is usual while nobody is hurt.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -23,6 +23,13 @@ impl Usual {
         Self {
             rates,
             looked: None,
+        }
+    }
+
+    /// Hears of a change that somebody announced, the first time: not again after a restart, for what was learned since is kept.
+    pub fn hear(&mut self, announced: &Change) {
+        if announced.kind == ChangeKind::Accepted {
+            self.rates.accept(&announced.component);
         }
     }
 
@@ -124,6 +131,27 @@ mod tests {
         assert!(minutes > 0.1, "{minutes}");
         // As many looks in a minute are one.
         assert!(told(60, 1, false) < minutes / 10.0);
+    }
+
+    #[test]
+    fn what_is_accepted_is_looked_at_anew() {
+        let mut usual = Usual::default();
+        (0..600).for_each(|minute| usual.look(&situation(60 * minute, false)));
+        let component: ComponentId = "host:db1".parse().expect("a component");
+        let share = |usual: &Usual| usual.rates.share(&component, kinds::CPU_SATURATED);
+        let word = |kind| Change {
+            id: "announced:1".to_owned(),
+            time: Timestamp::from_secs(1_700_000_000),
+            component: component.clone(),
+            kind,
+            text: "as it should be".to_owned(),
+            detail: String::new(),
+        };
+        let before = share(&usual);
+        usual.hear(&word(ChangeKind::Deploy));
+        assert_eq!(share(&usual), before);
+        usual.hear(&word(ChangeKind::Accepted));
+        assert!(share(&usual) < before / 2.0);
     }
 
     #[test]

@@ -100,6 +100,16 @@ impl Announcements<'_> {
         let bounds = [range.from.as_micros(), range.to.as_micros()];
         self.0.rows("reading announced changes", sql, bounds, read)
     }
+
+    /// Those that were announced at or after `from`, of whatever time their change is, in the order in which they were.
+    ///
+    /// # Errors
+    /// As [`Announcements::list`].
+    pub fn list_since(&self, from: Timestamp) -> Result<Vec<Announcement>, DeskError> {
+        let sql = "SELECT * FROM announcements WHERE announced >= ?1 ORDER BY announced, id";
+        let bounds = [from.as_micros()];
+        self.0.rows("reading what was announced", sql, bounds, read)
+    }
 }
 
 fn read(row: &Row<'_>) -> Result<Announcement, DeskError> {

@@ -378,7 +378,18 @@ fn an_announced_change_is_kept_once_and_never_rewritten() {
     let second = announced("announced:8", 50, "shop 1.3");
     assert_eq!(changes.add(&second).unwrap(), None);
     let within = |from, to| changes.list(TimeRange::new(at(from), at(to))).unwrap();
-    assert_eq!(within(0, 200), [second, first.clone()]);
-    assert_eq!(within(100, 101), [first]);
+    assert_eq!(within(0, 200), [second.clone(), first.clone()]);
+    assert_eq!(within(100, 101), std::slice::from_ref(&first));
     assert_eq!(within(101, 200), []);
+    // Told late of what was long ago.
+    let late = Announcement {
+        at: at(300),
+        ..announced("announced:9", 10, "shop 1.2")
+    };
+    assert_eq!(changes.add(&late).unwrap(), None);
+    let since = |from| changes.list_since(at(from)).unwrap();
+    assert_eq!(since(0), [second, first.clone(), late.clone()]);
+    assert_eq!(since(100), [first, late.clone()]);
+    assert_eq!(since(300), [late]);
+    assert_eq!(since(301), []);
 }

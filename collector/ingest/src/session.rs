@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 use crate::configs::Told;
 use crate::counters::IngestCounters;
 use crate::ledger::{Incoming, Ledger};
-use crate::own::stranger;
+use crate::own::fault;
 use crate::service::{Shared, Showing};
 use crate::sessions::{End, LinesPiece, Outgoing, Piece};
 
@@ -312,8 +312,8 @@ fn convert(host: &HostId, record: wire::SequencedRecord) -> Incoming {
         fault,
     };
     match decode_record(record.record.clone()) {
-        Ok((decoded, raw)) => match stranger(host, &decoded) {
-            Some(other) => refused(format!("it names {other}, which is not of this host")),
+        Ok((decoded, raw)) => match fault(host, &decoded) {
+            Some(fault) => refused(fault),
             None => Incoming {
                 sequence,
                 record: Some(decoded),

@@ -135,6 +135,12 @@ mod tests {
             (made.kind, made.id.as_str()),
             (ChangeKind::ConfigFile, "announced:build-12")
         );
+        let request = wire::AddChangeRequest {
+            kind: wire::ChangeKind::Accepted.into(),
+            ..asked("four times the customers since Monday")
+        };
+        let made = change(request, &shop(), "78", NOW).unwrap();
+        assert_eq!((made.kind, made.time), (ChangeKind::Accepted, NOW));
     }
 
     #[test]

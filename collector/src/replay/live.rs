@@ -116,6 +116,7 @@ pub fn replay(
             // Somebody told of it: that the host lives is not said by it.
             Record::Changes(changes) if changes.iter().all(is_announced) => {
                 run.detector.observe_changes(&heard.host, changes);
+                changes.iter().for_each(|change| run.usual.hear(change));
             }
             record => run
                 .detector

@@ -188,6 +188,8 @@ mod tests {
             (asked.id.as_str(), asked.time),
             ("7", 1_769_868_180_000_000)
         );
+        let accepted = br#"{"component": "app1/shop", "text": "x", "kind": "accepted"}"#;
+        assert_eq!(read(accepted).unwrap().kind(), wire::ChangeKind::Accepted);
         let least = read(br#"{"component": "h1", "text": "x"}"#).unwrap();
         assert_eq!((least.kind, least.time), (0, 0));
     }
