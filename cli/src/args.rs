@@ -216,6 +216,11 @@ pub enum Change {
     /// Announce a change: verdicts weigh it like one that an agent saw
     ///
     /// Announcing the same again under the same --id changes nothing, so a pipeline may be run twice.
+    ///
+    /// With --kind accepted it says that what the component does now is as it should be: what was usual of it is forgotten,
+    /// and learned anew within a minute or so; symptoms that rest on that alone end. A host is accepted with all that lives
+    /// on it. It does nothing for what is measured against a fixed limit, failed, refused, silent or expired, and it is never
+    /// blamed.
     Add {
         /// What was changed: a component, as app1/shop.service, or a host
         about: String,
@@ -259,6 +264,8 @@ pub enum ChangeSort {
     Certificate,
     /// A container's image.
     Image,
+    /// None: what it does now is as it should be, and is learned as usual.
+    Accepted,
 }
 
 /// Tokens.

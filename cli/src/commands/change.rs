@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use firstlook_model::{Change, Timestamp};
+use firstlook_model::{Change, ChangeKind, Timestamp};
 use firstlook_proto::wire;
 use serde_json::json;
 
@@ -46,18 +46,33 @@ pub async fn add(mut context: Context, announced: Announced) -> Result<Answer, F
         let document = json!({ "change": json::change(&change), "known": reply.known });
         json::document("change-added", document)?
     } else {
-        let what = match reply.known {
-            true => "was announced before",
-            false => "is announced",
-        };
-        format!(
-            "{} of {} {what}: {}\n",
-            escape(&change.id),
-            escape(&change.component.label()),
-            escape(&change.text)
-        )
+        told(&change, reply.known)
     };
     Ok(Answer::done(text))
+}
+
+/// What came of it. `known`: it was announced before.
+fn told(change: &Change, known: bool) -> String {
+    let what = match known {
+        true => "was announced before",
+        false => "is announced",
+    };
+    let component = escape(&change.component.label());
+    let mut text = format!(
+        "{} of {component} {what}: {}\n",
+        escape(&change.id),
+        escape(&change.text)
+    );
+    if change.kind == ChangeKind::Accepted {
+        let came = match known {
+            true => "What was usual was forgotten then, and is not forgotten again.".to_owned(),
+            false => format!(
+                "What was usual of {component} is forgotten, and learned anew from what it does now.\nFixed limits, failures, refusals and silence stay what they are."
+            ),
+        };
+        text.push_str(&format!("{came}\n"));
+    }
+    text
 }
 
 /// A file's contents, or those of standard input.
@@ -96,5 +111,47 @@ fn sort(sort: ChangeSort) -> wire::ChangeKind {
         ChangeSort::Schedule => wire::ChangeKind::Schedule,
         ChangeSort::Certificate => wire::ChangeKind::Certificate,
         ChangeSort::Image => wire::ChangeKind::Image,
+        ChangeSort::Accepted => wire::ChangeKind::Accepted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(kind: ChangeKind) -> Change {
+        Change {
+            id: "announced:7".to_owned(),
+            time: Timestamp::from_secs(1_700_000_000),
+            component: "service:app1/shop.service".parse().unwrap(),
+            kind,
+            text: "twice the customers".to_owned(),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_acceptance_says_what_is_forgotten_and_what_is_not() {
+        let line = "announced:7 of app1/shop.service is announced: twice the customers\n";
+        assert_eq!(told(&change(ChangeKind::Deploy), false), line);
+        let accepted = told(&change(ChangeKind::Accepted), false);
+        assert_eq!(
+            accepted.strip_prefix(line).unwrap(),
+            "What was usual of app1/shop.service is forgotten, and learned anew from what it does now.\n\
+             Fixed limits, failures, refusals and silence stay what they are.\n"
+        );
+        let again = told(&change(ChangeKind::Accepted), true);
+        assert!(again.contains("was announced before") && again.contains("not forgotten again"));
+    }
+
+    /// What can be said at the command line is what goes over the wire, under the same name.
+    #[test]
+    fn every_sort_is_the_kind_of_its_name() {
+        use clap::ValueEnum;
+        for each in ChangeSort::value_variants() {
+            let name = each.to_possible_value().unwrap().get_name().to_owned();
+            let kind = ChangeKind::try_from(sort(*each)).unwrap();
+            assert_eq!(json!(kind), json!(name));
+        }
     }
 }
