@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use firstlook_model::{Cleared, ComponentKind, Evidence};
+use firstlook_model::{Cleared, ComponentKind, Evidence, Timestamp};
 
 use crate::absence::{Absence, absences, is_looked_for};
 use crate::catalogue::{Fault, UNKNOWN_FAULT};
@@ -14,8 +14,8 @@ use crate::hypothesis::{Hypothesis, concerns};
 use crate::judge::{Inquiry, is_named};
 use crate::reach::Reach;
 use crate::relation::Seat;
-use crate::timing;
 use crate::weigh::Expectation;
+use crate::witness::Observed;
 
 /// Weight against a fault from which it counts as excluded, in decibans: it would have shown in five
 /// cases of six.
@@ -39,6 +39,9 @@ const COVERED: f64 = 0.8;
 /// A culprit's own signs may show this much after its victims' (batches, polls, persistence): what was
 /// measured before that clears nobody.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
+/// From one whom a fault hurts to the next it takes no longer: what hurts later is hurt anew.
+const SPREADS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Most components listed as ruled out.
 const CLEARED_LIMIT: usize = 64;
@@ -156,8 +159,7 @@ impl Bench<'_, '_> {
         // There are many faults that need a sign: the missing signs are told only where nothing else is there to tell.
         let mut signs: BTreeMap<(String, String), Absence> = BTreeMap::new();
         for fault in possible {
-            let all = 0..self.inquiry.witnesses.observed.len();
-            let since = timing::earliest(&self.inquiry.witnesses, all)?;
+            let since = self.hurt_since()?;
             let mut absent = absences(&seat, fault, &self.inquiry.witnesses, since);
             let settled = since.plus(SETTLED_AFTER);
             absent.retain(|a| a.coverage >= COVERED && a.last_seen >= settled);
@@ -210,6 +212,23 @@ impl Bench<'_, '_> {
             facts.truncate(telling);
         }
         (!facts.is_empty()).then_some(facts)
+    }
+
+    /// When somebody began to be hurt anew, after a time in which nobody else did: whoever did that may show his own signs only
+    /// since then. What only presses, or presses most hosts, may have done so for long. Where nothing hurts yet, when
+    /// anything was seen first.
+    fn hurt_since(&self) -> Option<Timestamp> {
+        let observed = &self.inquiry.witnesses.observed;
+        let onset = |seen: &Observed<'_>| seen.symptom.onset.from;
+        let hurts = observed
+            .iter()
+            .filter(|seen| seen.symptom.gate && seen.widespread.is_none());
+        let mut onsets: Vec<Timestamp> = hurts.map(onset).collect();
+        onsets.sort_unstable();
+        let apart = |pair: &[Timestamp]| pair[1].since(pair[0]) > SPREADS_WITHIN;
+        let anew = onsets.windows(2).rposition(apart).map_or(0, |gap| gap + 1);
+        let first = onsets.get(anew).copied();
+        first.or_else(|| observed.iter().map(onset).min())
     }
 
     /// Whether a fault that needs a change could have had one.

@@ -139,6 +139,27 @@ fn who_is_complained_of_is_not_cleared_while_that_is_not_explained() {
     assert!(!is_cleared(&verdict, APP1), "{}", faults::brief(&verdict));
 }
 
+/// What presses for long, or hurt before for another reason, is no measure of when the culprit's own signs are due: they are
+/// counted from when somebody was hurt anew.
+#[test]
+fn what_pressed_long_before_makes_nobodys_signs_due() {
+    let cleared = |hurt_s: f64| {
+        let mut world = World::lab();
+        world
+            .sick("host:app2", "memory.pressure", 300.0)
+            .sick(LOAD, "log.timeout", 70.0)
+            .sick(APP1, "log.pool-exhausted", hurt_s)
+            .sick(APP1, "log.errors", hurt_s);
+        let mut symptoms = world.0.symptoms.iter_mut();
+        symptoms
+            .by_ref()
+            .for_each(|s| s.gate = s.kind != "memory.pressure");
+        is_cleared(&world.verdict(), HAPROXY)
+    };
+    assert!(!cleared(7.0), "its callers may have begun to ask for more");
+    assert!(cleared(60.0));
+}
+
 /// Who waits for a frozen filesystem holds locks, and its callers run out of connections: one fault, not two.
 #[test]
 fn locks_and_exhausted_pools_behind_a_frozen_filesystem_are_no_fault_of_the_database() {
