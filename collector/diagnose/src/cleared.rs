@@ -220,9 +220,11 @@ impl Bench<'_, '_> {
     fn hurt_since(&self) -> Option<Timestamp> {
         let observed = &self.inquiry.witnesses.observed;
         let onset = |seen: &Observed<'_>| seen.symptom.onset.from;
-        let hurts = observed
-            .iter()
-            .filter(|seen| seen.symptom.gate && seen.widespread.is_none());
+        let is_hurt = |seen: &&Observed<'_>| {
+            let hurts = seen.symptom.gate || seen.known.victim_rate >= VICTIMS_SIGN;
+            hurts && seen.widespread.is_none()
+        };
+        let hurts = observed.iter().filter(is_hurt);
         let mut onsets: Vec<Timestamp> = hurts.map(onset).collect();
         onsets.sort_unstable();
         let apart = |pair: &[Timestamp]| pair[1].since(pair[0]) > SPREADS_WITHIN;
