@@ -13,16 +13,18 @@ use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 4] = [
+pub(crate) const SIGNALS: [&str; 5] = [
     names::PRESSURE_CPU_SOME,
     names::PROCESSES_RUNNING,
     names::CPU_CORES,
     names::CPU_IDLE,
+    names::PRESSURE_CPU_FULL,
 ];
 const PRESSURE: usize = 0;
 const RUNNING: usize = 1;
 const CORES: usize = 2;
 const IDLE: usize = 3;
+const FULL: usize = 4;
 
 /// Share of time in which some task waited for CPU, over ten seconds.
 const SATURATED: f64 = 0.6;
@@ -35,6 +37,9 @@ const LONG: Duration = Duration::from_secs(30);
 /// Share of the host's busy time that must be its own services' work: where several hosts share a
 /// kernel, pressure may be the neighbour's.
 const OWN_WORK: f64 = 0.5;
+/// Share of the time in which tasks wait and none runs, of that in which some wait, from which others have the cores: those
+/// on the same machine, or a quota. Whoever saturates cores of his own has one running all the time.
+const WITHHELD: f64 = 0.5;
 /// Share of the services' CPU time from which one is the hog, and the least that it must use, in cores.
 const HOG_SHARE: f64 = 0.5;
 const HOG_CORES: f64 = 0.1;
@@ -46,8 +51,16 @@ pub(crate) struct Cpu {
     waiting: Window,
     running: Window,
     idling: Window,
+    #[serde(default)]
+    full: Meter,
+    #[serde(default = "ten_seconds")]
+    stalled: Window,
     cores: f64,
     watch: Watch,
+}
+
+fn ten_seconds() -> Window {
+    Window::seconds(10)
 }
 
 impl Default for Cpu {
@@ -58,6 +71,8 @@ impl Default for Cpu {
             waiting: Window::seconds(10),
             running: Window::seconds(10),
             idling: Window::seconds(10),
+            full: Meter::default(),
+            stalled: ten_seconds(),
             cores: 0.0,
             watch: Watch::default(),
         }
@@ -86,6 +101,9 @@ impl Cpu {
         if let Some((idle, secs)) = self.idle.step(at, row.get(IDLE)) {
             self.idling.push(at, idle, secs);
         }
+        if let Some((stalled, secs)) = self.full.step(at, row.get(FULL)) {
+            self.stalled.push(at, stalled, secs);
+        }
         let Some((waited, secs)) = self.pressure.step(at, row.get(PRESSURE)) else {
             return;
         };
@@ -112,17 +130,26 @@ impl Cpu {
         let Some(run) = self.watch.live(now, RULE) else {
             return Vec::new();
         };
+        let withheld = self.is_withheld();
         let text = format!(
-            "some task waited for CPU {} of the time over 10 s, {:.1} tasks runnable on {:.0} cores; usual under {}",
+            "some task waited for CPU {} of the time over 10 s, {:.1} tasks runnable on {:.0} cores{}; usual under {}",
             words::percent(run.latest),
             self.running.ratio().unwrap_or(0.0),
             self.cores,
+            match withheld {
+                true =>
+                    ", and mostly none ran: others on the machine have them, or a quota stops it",
+                false => "",
+            },
             words::percent(RELAXED),
         );
         let mut found = vec![Finding {
             component: ComponentId::host(host.clone()),
             peer: None,
-            kind: kinds::CPU_SATURATED,
+            kind: match withheld {
+                true => kinds::CPU_WITHHELD,
+                false => kinds::CPU_SATURATED,
+            },
             family: families::CPU,
             span: run.span,
             severity: run.latest,
@@ -149,6 +176,12 @@ impl Cpu {
         };
         context.hurt.contains(host)
             || (run.span.length() >= LONG && run.latest >= CERTAIN && depended_on())
+    }
+
+    fn is_withheld(&self) -> bool {
+        let (waited, stalled) = (self.waiting.ratio(), self.stalled.ratio());
+        let both = waited.zip(stalled);
+        both.is_some_and(|(waited, stalled)| stalled >= WITHHELD * waited)
     }
 
     fn is_own_work(&self, usage: &Use<'_>) -> bool {

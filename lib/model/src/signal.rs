@@ -156,6 +156,9 @@ pub mod names {
     pub const COMPACTION_STALLS: &str = "vmstat.compaction_stalls_total";
     /// (host) seconds in which some task waited for CPU.
     pub const PRESSURE_CPU_SOME: &str = "pressure.cpu_some_seconds_total";
+    /// (host) seconds in which tasks waited for CPU and none ran: a quota, or others on the same machine, had it. Always 0 for a
+    /// whole machine.
+    pub const PRESSURE_CPU_FULL: &str = "pressure.cpu_full_seconds_total";
     /// (host) seconds in which some task waited for memory.
     pub const PRESSURE_MEMORY_SOME: &str = "pressure.memory_some_seconds_total";
     /// (host) seconds in which all tasks waited for memory.

@@ -110,6 +110,8 @@ pub mod kinds {
     pub const FILESYSTEM_HUNG: &str = "filesystem.hung";
     /// (host) run queue above cores and CPU pressure high.
     pub const CPU_SATURATED: &str = "cpu.saturated";
+    /// (host) tasks wait for CPU and mostly none runs: a quota, or others on the same machine, have it.
+    pub const CPU_WITHHELD: &str = "cpu.withheld";
     /// (service) uses most of a saturated host's CPU, and nobody calls it.
     pub const CPU_NOISY_NEIGHBOUR: &str = "cpu.noisy-neighbour";
     /// (service) uses most of a saturated host's CPU, and is called.

@@ -9,8 +9,9 @@ use crate::registry::Registry;
 use crate::roots::HostRoots;
 use crate::text::{fields, lines, number, value};
 
-pub(crate) static SIGNALS: [&str; 5] = [
+pub(crate) static SIGNALS: [&str; 6] = [
     names::PRESSURE_CPU_SOME,
+    names::PRESSURE_CPU_FULL,
     names::PRESSURE_MEMORY_SOME,
     names::PRESSURE_MEMORY_FULL,
     names::PRESSURE_IO_SOME,
@@ -31,7 +32,7 @@ pub(crate) struct Pressure {
     cpu: KeptFile,
     memory: KeptFile,
     io: KeptFile,
-    group: Group<5>,
+    group: Group<6>,
 }
 
 impl Pressure {
@@ -49,10 +50,17 @@ impl Pressure {
             let micros = file.read(scratch).map_or([None; 2], parse);
             micros.map(|total| value(total) / 1e6)
         };
-        let [cpu_some, _] = read(&mut self.cpu);
+        let [cpu_some, cpu_full] = read(&mut self.cpu);
         let [memory_some, memory_full] = read(&mut self.memory);
         let [io_some, io_full] = read(&mut self.io);
-        let values = [cpu_some, memory_some, memory_full, io_some, io_full];
+        let values = [
+            cpu_some,
+            cpu_full,
+            memory_some,
+            memory_full,
+            io_some,
+            io_full,
+        ];
         self.group.set(registry, &values);
     }
 

@@ -244,6 +244,23 @@ fn where_others_than_its_services_saturate_a_host_none_of_them_is_the_hog() {
 }
 
 #[test]
+fn a_host_whose_cores_others_have_is_told_from_one_that_saturates_its_own() {
+    let mut world = settled();
+    let db = &mut world.hosts[DB];
+    (db.pressure, db.withheld, db.running, db.busy) = (0.9, 0.8, 5.0, 0.6);
+    world.until("host:db1", kinds::CPU_WITHHELD, 15);
+    let told = world.symptom("host:db1", kinds::CPU_WITHHELD).unwrap();
+    assert!(told.text.contains("mostly none ran"), "{}", told.text);
+    assert!(world.symptom("host:db1", kinds::CPU_SATURATED).is_none());
+    // A little is taken from everybody.
+    let mut world = settled();
+    let db = &mut world.hosts[DB];
+    (db.pressure, db.withheld, db.running, db.busy) = (0.9, 0.2, 5.0, 2.0);
+    world.until("host:db1", kinds::CPU_SATURATED, 15);
+    assert!(world.symptom("host:db1", kinds::CPU_WITHHELD).is_none());
+}
+
+#[test]
 fn memory_and_io_pressure_are_told() {
     let mut world = settled();
     (

@@ -238,6 +238,7 @@ impl World {
                 n::PRESSURE_CPU_SOME,
                 self.rng.around(sim.pressure, 0.2).min(1.0),
             ),
+            (n::PRESSURE_CPU_FULL, sim.withheld),
             (
                 n::PRESSURE_IO_SOME,
                 self.rng.around(sim.io_pressure, 0.5).min(1.0),

@@ -70,6 +70,8 @@ pub struct SimHost {
     /// Its clock against the collector's.
     pub ahead_ms: i64,
     pub pressure: f64,
+    /// Share of the time in which tasks wait and none runs.
+    pub withheld: f64,
     pub running: f64,
     pub busy: f64,
     pub io_pressure: f64,
@@ -193,6 +195,7 @@ fn sim_host(name: &str, last: u8, services: Vec<SimService>) -> SimHost {
         heard: true,
         ahead_ms: 0,
         pressure: 0.05,
+        withheld: 0.0,
         running: 1.0,
         busy: 0.4,
         io_pressure: 0.05,

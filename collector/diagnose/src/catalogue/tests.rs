@@ -61,6 +61,7 @@ fn every_kind_of_the_vocabulary_has_a_base_rate() {
         READONLY,
         FILESYSTEM_HUNG,
         CPU_SATURATED,
+        CPU_WITHHELD,
         CPU_HOG,
         CPU_THROTTLED,
         CPU_STOLEN,

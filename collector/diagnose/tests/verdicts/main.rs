@@ -6,6 +6,7 @@ mod gate;
 mod judgement;
 mod kinds;
 mod laws;
+mod others;
 mod probes;
 mod staged;
 mod world;

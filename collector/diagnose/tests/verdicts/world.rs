@@ -7,7 +7,7 @@ use firstlook_diagnose::{Catalogue, diagnose};
 use firstlook_model::symptom::families;
 use firstlook_model::{
     Attestation, BlindSpot, Change, ChangeKind, ComponentId, ComponentKind, Edge, EdgeStats, Mount,
-    Reference, Situation, Symptom, TimeRange, Timestamp, Verdict,
+    Reference, Situation, Suspect, Symptom, TimeRange, Timestamp, Verdict,
 };
 
 /// The reference time of every situation, in seconds.
@@ -263,6 +263,17 @@ impl World {
     pub fn verdict(&self) -> Verdict {
         diagnose(&Catalogue::builtin(), &self.0, None)
     }
+}
+
+/// The first suspicion of a component.
+pub fn of<'v>(verdict: &'v Verdict, component: &str) -> Option<&'v Suspect> {
+    let mut suspects = verdict.suspects.iter();
+    suspects.find(|s| s.component == id(component))
+}
+
+pub fn is_cleared(verdict: &Verdict, component: &str) -> bool {
+    let mut cleared = verdict.ruled_out.iter();
+    cleared.any(|c| c.component == id(component))
 }
 
 pub fn family(kind: &str) -> &'static str {

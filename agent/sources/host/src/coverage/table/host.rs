@@ -122,7 +122,7 @@ pub(super) static ROWS: &[Gathered] = &[
     plain(
         Host,
         "/proc/pressure",
-        &[n::PRESSURE_CPU_SOME],
+        &[n::PRESSURE_CPU_SOME, n::PRESSURE_CPU_FULL],
         &["cpu-saturated"],
     )
     .needs(PRESSURE),

@@ -1,0 +1,102 @@
+//! What others show, and what was there before: how much it says of one.
+
+use crate::faults;
+use crate::world::*;
+
+/// Hosts on one machine wait for its cores together: that is no host's own fault, and hides none.
+#[test]
+fn what_all_hosts_show_together_is_not_held_against_one() {
+    const HOSTS: [&str; 5] = [
+        "host:edge1",
+        "host:app1",
+        "host:app2",
+        "host:db1",
+        "host:load1",
+    ];
+    let waiting = |hosts: &[&str]| {
+        let mut world = World::lab();
+        for host in hosts {
+            world.sick(host, "cpu.saturated", 20.0);
+        }
+        world
+            .sick(APP2, "log.new-error", 15.0)
+            .sick(APP2, "log.errors", 15.0);
+        let verdict = world.verdict();
+        of(&verdict, "host:app2").cloned()
+    };
+    let one = waiting(&["host:app2"]).expect("suspected");
+    assert_eq!(one.fault, "cpu-saturated");
+    assert!(one.probability > 0.5, "{}", one.probability);
+    // Two are two, four are the machine.
+    assert!(waiting(&["host:app2", "host:db1"]).is_some_and(|two| two.probability > 0.5));
+    let all = waiting(&HOSTS).map_or(0.0, |all| all.probability);
+    assert!(all < 0.4, "{all}");
+    // One of them takes the cores of all: it has tasks that run.
+    let mut world = World::lab();
+    for host in HOSTS {
+        let kind = match host {
+            "host:db1" => "cpu.saturated",
+            _ => "cpu.withheld",
+        };
+        world.sick(host, kind, 20.0);
+    }
+    world.sick(DB, "log.timeout", 15.0);
+    world.sick_edge(APP1, DB, "edge.slow", 15.0);
+    let verdict = world.verdict();
+    let first = verdict.suspects.first().map(|s| (&s.component, &*s.fault));
+    let greedy = Some((&id("host:db1"), "cpu-saturated"));
+    assert_eq!(first, greedy, "{}", faults::brief(&verdict));
+
+    let mut world = World::lab();
+    world.sick_edge(HAPROXY, APP1, "edge.lost", 15.0);
+    for host in HOSTS {
+        world.sick(host, "cpu.saturated", 20.0);
+    }
+    let verdict = world.verdict();
+    let first = verdict.suspects.first().map(|s| (&s.component, &*s.fault));
+    assert_eq!(
+        first,
+        Some((&id(APP1), "firewall-reject")),
+        "{}",
+        faults::brief(&verdict)
+    );
+}
+
+/// Somebody complains of it, and nobody else is named: it is not cleared however well it feels.
+#[test]
+fn who_is_complained_of_is_not_cleared_while_that_is_not_explained() {
+    let complained = |of_whom: bool| {
+        let mut world = World::lab();
+        for host in ["host:app1", "host:app2", "host:db1", "host:edge1"] {
+            world.sick(host, "cpu.saturated", 30.0);
+        }
+        if of_whom {
+            world.sick_edge(HAPROXY, APP1, "edge.lost", 20.0);
+        }
+        world.verdict()
+    };
+    assert!(is_cleared(&complained(false), APP1));
+    let verdict = complained(true);
+    assert!(!is_cleared(&verdict, APP1), "{}", faults::brief(&verdict));
+}
+
+/// What presses for long, or hurt before for another reason, is no measure of when the culprit's own signs are due: they are
+/// counted from when somebody was hurt anew.
+#[test]
+fn what_pressed_long_before_makes_nobodys_signs_due() {
+    let cleared = |hurt_s: f64| {
+        let mut world = World::lab();
+        world
+            .sick("host:app2", "memory.pressure", 300.0)
+            .sick(LOAD, "log.timeout", 70.0)
+            .sick(APP1, "log.pool-exhausted", hurt_s)
+            .sick(APP1, "log.errors", hurt_s);
+        let mut symptoms = world.0.symptoms.iter_mut();
+        symptoms
+            .by_ref()
+            .for_each(|s| s.gate = s.kind != "memory.pressure");
+        is_cleared(&world.verdict(), HAPROXY)
+    };
+    assert!(!cleared(7.0), "its callers may have begun to ask for more");
+    assert!(cleared(60.0));
+}
