@@ -341,6 +341,8 @@ pub mod names {
     pub const INTERFACE_SPEED: &str = "interface.speed_bytes";
     /// (interface) 1 where both ways can be used at once.
     pub const INTERFACE_FULL_DUPLEX: &str = "interface.full_duplex";
+    /// (interface) bytes that wait in its queue to be sent.
+    pub const INTERFACE_TX_QUEUE: &str = "interface.tx_queue_bytes";
     /// (interface) longest packet that it sends whole.
     pub const INTERFACE_MTU: &str = "interface.mtu_bytes";
     /// (interface) interfaces that a bond is made of.

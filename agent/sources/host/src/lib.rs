@@ -37,6 +37,7 @@ mod own;
 mod packets;
 mod pressure;
 mod processes;
+mod queues;
 mod reader;
 mod registry;
 mod rising;

@@ -34,6 +34,7 @@ use crate::own::{LeftOut, Own};
 use crate::packets::Packets;
 use crate::pressure::Pressure;
 use crate::processes::Processes;
+use crate::queues::Queues;
 use crate::reader::Descriptors;
 use crate::registry::Registry;
 use crate::roots::HostRoots;
@@ -76,6 +77,7 @@ pub struct HostSampler {
     packets: Packets,
     neighbours: Neighbours,
     network: Network,
+    queues: Queues,
     bonds: Bonds,
     disks: Disks,
     arrays: Arrays,
@@ -133,6 +135,7 @@ impl HostSampler {
             packets: Packets::new(machine(), &roots, &open),
             neighbours: Neighbours::new(machine(), &roots),
             network: Network::new(host.clone(), &roots, &open, &limits),
+            queues: Queues::new(host.clone(), &limits),
             bonds: Bonds::new(host.clone(), &roots, &limits),
             disks: Disks::new(host.clone(), &roots, &open, &limits),
             arrays: Arrays::new(&host, &roots, &open, &limits),
@@ -185,6 +188,7 @@ impl HostSampler {
         self.packets.sample(registry, scratch);
         self.neighbours.sample(registry, scratch, &mut self.route);
         self.network.sample(registry, scratch);
+        self.queues.sample(registry, &mut self.route);
         self.bonds.sample(registry, scratch);
         self.disks.sample(registry, scratch, &self.mounts);
         self.arrays.sample(registry, scratch);
@@ -230,6 +234,7 @@ impl HostSampler {
     fn expire(&mut self) {
         let (registry, limits) = (&mut self.registry, &self.limits);
         self.network.expire(registry, limits);
+        self.queues.expire(registry, limits);
         self.bonds.expire(registry, limits);
         self.nfs.expire(registry, limits);
         self.disks.expire(registry, limits);
@@ -242,6 +247,7 @@ impl HostSampler {
     fn left_out(&self) -> LeftOut {
         let (sockets, edges) = self.sockets.beyond();
         let refused = self.network.refused()
+            + self.queues.refused()
             + self.bonds.refused()
             + self.nfs.refused()
             + self.disks.refused()
@@ -308,6 +314,7 @@ impl HostSampler {
             .chain(self.packets.blind())
             .chain(self.neighbours.blind())
             .chain(self.network.blind())
+            .chain(self.queues.blind())
             .chain(self.disks.blind())
             .chain(self.mounts.blind())
             .chain(self.filesystems.blind())

@@ -12,7 +12,7 @@ use crate::watch::{Reading, Rule, Run, Watch};
 use crate::window::{Meter, Window};
 use crate::words;
 
-pub(crate) const SIGNALS: [&str; 10] = [
+pub(crate) const SIGNALS: [&str; 11] = [
     names::INTERFACE_RX_PACKETS,
     names::INTERFACE_TX_PACKETS,
     names::INTERFACE_RX_BYTES,
@@ -23,6 +23,7 @@ pub(crate) const SIGNALS: [&str; 10] = [
     names::INTERFACE_TX_DROPS,
     names::INTERFACE_UP,
     names::INTERFACE_SPEED,
+    names::INTERFACE_TX_QUEUE,
 ];
 const RX_PACKETS: usize = 0;
 const TX_PACKETS: usize = 1;
@@ -31,11 +32,22 @@ const TX_BYTES: usize = 3;
 const BROKEN: [usize; 4] = [4, 5, 6, 7];
 const UP: usize = 8;
 const SPEED: usize = 9;
+const QUEUE: usize = 10;
 
 /// Share of the link's speed, either way over ten seconds, from which it is full, and below which it is not.
 const FULL: f64 = 0.9;
 const ROOMY: f64 = 0.75;
 const SATURATED: Rule = Rule::new(5, 8, 20);
+
+/// Seconds that what waits to be sent would take at the pace of late, from which it is held up, below which it is not, and how much
+/// must wait: one burst is gone in the next moment.
+const HELD_UP_S: f64 = 0.05;
+const FLOWS_S: f64 = 0.01;
+const LEAST_QUEUED: f64 = 6_000.0;
+/// No longer wait is told.
+const LONGEST_WAIT_S: f64 = 60.0;
+/// The queue is asked for in every second sample.
+const QUEUED: Rule = Rule::new(3, 4, 20);
 
 /// Share of packets in error or dropped, and times the usual number. Drops of what nobody wanted (frames
 /// of unknown protocols) come at a steady pace and are usual.
@@ -67,6 +79,10 @@ pub(crate) struct Interface {
     speed: Option<f64>,
     carried: [Window; 2],
     saturated: Watch,
+    #[serde(default)]
+    held_up: Watch,
+    #[serde(default)]
+    queued: f64,
     traffic: f64,
     #[serde(default)]
     anew: Anew,
@@ -85,6 +101,8 @@ impl Default for Interface {
             speed: None,
             carried: [Window::seconds(10), Window::seconds(10)],
             saturated: Watch::default(),
+            held_up: Watch::default(),
+            queued: 0.0,
             traffic: 0.0,
             anew: Anew::default(),
         }
@@ -111,6 +129,9 @@ impl Interface {
             let reading = Reading::of(share >= FULL, share < ROOMY);
             self.saturated.take(at, reading, share, 0.0, SATURATED);
         }
+        if let Some(queued) = row.get(QUEUE) {
+            self.take_queue(at, queued);
+        }
         let heard = self.packets[0].step(at, row.get(RX_PACKETS));
         let said = self.packets[1].step(at, row.get(TX_PACKETS));
         let mut broken = 0.0;
@@ -135,6 +156,16 @@ impl Interface {
             self.usual.feed(faults, 1.0);
         }
         Some(Moved { heard, said, secs })
+    }
+
+    fn take_queue(&mut self, at: Timestamp, queued: f64) {
+        self.queued = queued;
+        let pace = self.carried[1].ratio().unwrap_or(0.0).max(1.0);
+        let wait = queued / pace;
+        let bad = queued >= LEAST_QUEUED && wait >= HELD_UP_S;
+        let clear = queued < LEAST_QUEUED / 2.0 || wait < FLOWS_S;
+        self.held_up
+            .take(at, Reading::of(bad, clear), wait, 0.0, QUEUED);
     }
 
     /// What was usual of its faults is forgotten, and that there are more of them is over.
@@ -174,7 +205,18 @@ impl Interface {
                 signal,
             ));
         }
-        if let Some(run) = self.saturated.live(now, SATURATED) {
+        let full = self.saturated.live(now, SATURATED);
+        if let Some(run) = self.held_up.live(now, QUEUED).filter(|_| full.is_none()) {
+            let text = format!(
+                "{} wait to be sent, at {}/s for {}: its link, or what slows it down, carries no more",
+                words::bytes(self.queued),
+                words::bytes(self.carried[1].ratio().unwrap_or(0.0)),
+                words::millis(1_000.0 * run.latest.min(LONGEST_WAIT_S)),
+            );
+            let (kind, signal) = (kinds::INTERFACE_SATURATED, names::INTERFACE_TX_QUEUE);
+            found.push(finding(id, kind, run, 0.7, false, text, signal));
+        }
+        if let Some(run) = full {
             let text = format!(
                 "carries {} of its {}/s, the fuller way over 10 s",
                 words::percent(run.latest),

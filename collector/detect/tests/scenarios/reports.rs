@@ -329,7 +329,10 @@ impl World {
             (n::INTERFACE_TX_BYTES, 10_000.0),
             (n::INTERFACE_RX_DROPS, sim.drops),
         ];
-        let mut all = vec![gauge(&eth0, n::INTERFACE_UP, sim.interface_up)];
+        let mut all = vec![
+            gauge(&eth0, n::INTERFACE_UP, sim.interface_up),
+            gauge(&eth0, n::INTERFACE_TX_QUEUE, sim.queued),
+        ];
         for (signal, by) in counters {
             let value = self.count(host, &eth0, signal, by);
             all.push(counter(&eth0, signal, value));

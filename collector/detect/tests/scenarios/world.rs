@@ -82,6 +82,8 @@ pub struct SimHost {
     pub loss: f64,
     pub fails: f64,
     pub rx_packets: f64,
+    /// Bytes that wait before the interface.
+    pub queued: f64,
     pub interface_up: f64,
     pub drops: f64,
     pub host_oom: f64,
@@ -205,6 +207,7 @@ fn sim_host(name: &str, last: u8, services: Vec<SimService>) -> SimHost {
         loss: 0.001,
         fails: 0.0,
         rx_packets: 400.0,
+        queued: 0.0,
         interface_up: 1.0,
         drops: 0.1,
         host_oom: 0.0,

@@ -76,6 +76,7 @@ pub(super) fn registered() -> Vec<(ComponentKind, &'static [&'static str])> {
         (Disk, &crate::arrays::POOL_SIGNALS),
         (Interface, &crate::network::SIGNALS),
         (Interface, &crate::bonds::SIGNALS),
+        (Interface, &crate::queues::SIGNALS),
         (Service, &crate::services::SIGNALS),
         (Service, &crate::cgroups::detail::SIGNALS),
         (Agent, &crate::own::SIGNALS),

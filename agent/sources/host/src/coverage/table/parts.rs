@@ -5,7 +5,7 @@ use firstlook_model::signal::names as n;
 
 use super::{CGROUP, OWNERS, plain};
 use crate::coverage::Gathered;
-use crate::{arrays, bonds, damage, network, nfs, own, processes, services};
+use crate::{arrays, bonds, damage, network, nfs, own, processes, queues, services};
 
 pub(super) static ROWS: &[Gathered] = &[
     plain(
@@ -172,6 +172,13 @@ pub(super) static ROWS: &[Gathered] = &[
         &["mtu-hole"],
     )
     .every(network::LINK_EVERY),
+    plain(
+        Interface,
+        "queueing disciplines by rtnetlink",
+        &queues::SIGNALS,
+        &["bandwidth-saturated", "latency-added"],
+    )
+    .every(queues::EVERY),
     plain(
         Interface,
         "bonding in sysfs",
