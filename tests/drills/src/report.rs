@@ -52,7 +52,7 @@ impl Report {
     /// At most 80 columns, save for the reasons of a failure, which are wrapped by nobody.
     fn table(&self) -> String {
         let mut text = format!(
-            "{:<19}{:<8}{:>8}{:>9}{:>6}  {}\n",
+            "{:<21}{:<8}{:>8}{:>9}{:>6}  {}\n",
             "DRILL", "RESULT", "SYMPTOM", "VERDICT", "RANK", "FAULT GIVEN"
         );
         let seconds =
@@ -61,7 +61,7 @@ impl Report {
             let watched = &outcome.watched;
             let _ = writeln!(
                 text,
-                "{:<19}{:<8}{:>8}{:>9}{:>6}  {}",
+                "{:<21}{:<8}{:>8}{:>9}{:>6}  {}",
                 outcome.drill.name,
                 if outcome.passed { "pass" } else { "FAIL" },
                 seconds(watched.first_symptom_seconds),
@@ -94,7 +94,7 @@ pub fn list(drills: &[&'static Drill], json: bool) -> anyhow::Result<()> {
     } else {
         drills
             .iter()
-            .map(|drill| format!("{:<18} {}\n", drill.name, drill.about))
+            .map(|drill| format!("{:<20} {}\n", drill.name, drill.about))
             .collect()
     };
     Ok(say::result(&text)?)
@@ -136,6 +136,10 @@ mod tests {
             table.lines().all(|line| line.chars().count() <= 80),
             "{table}"
         );
+        let names = CATALOGUE.iter().chain(&crate::elsewhere::CATALOGUE);
+        for drill in names.chain(&crate::vm::faults::CATALOGUE) {
+            assert!(drill.name.len() <= 20, "{}", drill.name);
+        }
         let counts = format!("{} passed, 0 failed", CATALOGUE.len());
         assert_eq!(table.lines().last(), Some(counts.as_str()));
     }
@@ -143,7 +147,7 @@ mod tests {
     #[test]
     fn a_failure_is_counted_and_says_why() {
         let table = Report::new(vec![outcome(0, &[]), outcome(1, &["too late"])]).table();
-        assert!(table.contains("service-down       FAIL"), "{table}");
+        assert!(table.contains("service-down         FAIL"), "{table}");
         assert!(table.contains("\n    too late\n"), "{table}");
         assert!(table.ends_with("1 passed, 1 failed\n"), "{table}");
     }

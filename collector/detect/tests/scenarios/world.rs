@@ -50,7 +50,6 @@ pub struct SimService {
     pub refused: f64,
     /// Share of the ten periods each second in which its CPU quota stops it.
     pub throttled: f64,
-    /// Whether it may use only so much CPU.
     pub quota: bool,
     pub active: ActiveState,
     pub sub: &'static str,
@@ -82,7 +81,6 @@ pub struct SimHost {
     pub loss: f64,
     pub fails: f64,
     pub rx_packets: f64,
-    /// Bytes that wait before the interface.
     pub queued: f64,
     pub interface_up: f64,
     pub drops: f64,
