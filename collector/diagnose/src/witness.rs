@@ -15,7 +15,7 @@ const FRESH_S: f64 = 15.0;
 /// Share of quiet time from which it is said that a symptom is usual.
 const USUAL: f64 = 0.02;
 
-/// Other hosts from which a kind that hosts show together counts as widespread.
+/// Other hosts from which a kind that hosts show together counts as widespread, if they are half of all others.
 const WIDESPREAD: usize = 3;
 
 /// Most of the base rate that being widespread makes: one of many may still be the one.
@@ -268,7 +268,7 @@ impl<'a> Fleet<'a> {
         let showing = self.showing.get(symptom.kind.as_str())?;
         let others = showing.len().checked_sub(1)?;
         let all = self.hosts.union(showing).count().checked_sub(1)?;
-        (others >= WIDESPREAD).then_some((others, all))
+        (others >= WIDESPREAD && 2 * others >= all).then_some((others, all))
     }
 }
 

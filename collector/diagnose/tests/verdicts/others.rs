@@ -31,6 +31,17 @@ fn what_all_hosts_show_together_is_not_held_against_one() {
     assert!(waiting(&["host:app2", "host:db1"]).is_some_and(|two| two.probability > 0.5));
     let all = waiting(&HOSTS).map_or(0.0, |all| all.probability);
     assert!(all < 0.4, "{all}");
+    // Of many hosts a few are no sign of what all share.
+    let mut world = World::lab();
+    for number in 0..40 {
+        world.host(&format!("h{number}"));
+    }
+    for host in HOSTS {
+        world.sick(host, "cpu.saturated", 20.0);
+    }
+    world.sick(APP2, "log.new-error", 15.0);
+    let few = of(&world.verdict(), "host:app2").map_or(0.0, |few| few.probability);
+    assert!(few > all, "{few}");
     // One of them takes the cores of all: it has tasks that run.
     let mut world = World::lab();
     for host in HOSTS {
