@@ -113,7 +113,7 @@ pub const CATALOGUE: [Drill; 15] = [
             inject: "tc qdisc replace dev eth0 root tbf rate 300kbit burst 4kb latency 3s",
             heal: "tc qdisc delete dev eth0 root 2>/dev/null || true",
         }),
-        truth(&["interface:db1/eth0", "host:db1/link"], "bandwidth-saturated"),
+        truth(&["interface:db1/eth0", "host:db1/link"], "latency-added"),
     ),
     drill(
         "reject-app1",
