@@ -236,9 +236,14 @@ fn lines(case: &Case, ranking: &Ranking, place: Option<usize>, explain: bool) ->
 
 fn unknown_lines(case: &Case) -> String {
     let files = case.unknown_files.iter();
-    files
-        .map(|file| format!("  unknown file: {file}\n"))
-        .collect()
+    let line = |file: &String| format!("  unknown file: {}\n", shown(file));
+    files.map(line).collect()
+}
+
+/// A recording's words, for a terminal: what would steer it is replaced.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect()
 }
 
 fn probability_line(first: &Suspect, standing: Standing) -> String {
@@ -302,7 +307,7 @@ fn live_lines(live: &Live, case: &Case, explain: bool) -> String {
         Some(first) => first_line(name, first, live.right_after_s(case.about.alarm.time)),
         None => {
             let why = incident.verdict.hesitation.as_ref();
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let why = why.map_or_else(String::new, |why| format!(": {}", shown(why)));
             format!("{name}, as it was live: abstains{why}\n")
         }
     };
@@ -336,23 +341,24 @@ fn explain_incident(out: &mut String, incident: &Incident) {
             suspect.decibans
         ));
         let facts = suspect.evidence_for.iter().chain(&suspect.evidence_against);
-        for fact in facts {
-            out.push_str(&format!("    {:+6.1} {}\n", fact.weight_db, fact.text));
-        }
+        out.extend(facts.map(fact_line));
     }
     out.push_str("  seen\n");
     for symptom in &incident.symptoms {
-        let (component, kind, text) = (&symptom.component, &symptom.kind, &symptom.text);
+        let (component, kind) = (&symptom.component, &symptom.kind);
+        let text = shown(&symptom.text);
         let peer = symptom.peer.as_ref();
         let peer = peer.map_or_else(String::new, |peer| format!(" → {peer}"));
         out.push_str(&format!("    {kind} of {component}{peer}: {text}\n"));
     }
     for cleared in &incident.verdict.ruled_out {
         out.push_str(&format!("  ruled out {}\n", cleared.component));
-        for fact in &cleared.cleared_by {
-            out.push_str(&format!("    {:+6.1} {}\n", fact.weight_db, fact.text));
-        }
+        out.extend(cleared.cleared_by.iter().map(fact_line));
     }
+}
+
+fn fact_line(fact: &Evidence) -> String {
+    format!("    {:+6.1} {}\n", fact.weight_db, shown(&fact.text))
 }
 
 fn text(fact: &firstlook_rank::Evidence) -> String {

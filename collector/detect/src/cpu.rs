@@ -38,8 +38,10 @@ const LONG: Duration = Duration::from_secs(30);
 /// kernel, pressure may be the neighbour's.
 const OWN_WORK: f64 = 0.5;
 /// Share of the time in which tasks wait and none runs, of that in which some wait, from which others have the cores: those
-/// on the same machine, or a quota. Whoever saturates cores of his own has one running all the time.
+/// on the same machine, or a quota; and under which he has them himself again. Whoever saturates cores of his own has one running
+/// all the time.
 const WITHHELD: f64 = 0.5;
+const HIS_OWN: f64 = 0.35;
 /// Share of the services' CPU time from which one is the hog, and the least that it must use, in cores.
 const HOG_SHARE: f64 = 0.5;
 const HOG_CORES: f64 = 0.1;
@@ -55,6 +57,8 @@ pub(crate) struct Cpu {
     full: Meter,
     #[serde(default = "ten_seconds")]
     stalled: Window,
+    #[serde(default)]
+    withheld: bool,
     cores: f64,
     watch: Watch,
 }
@@ -73,6 +77,7 @@ impl Default for Cpu {
             idling: Window::seconds(10),
             full: Meter::default(),
             stalled: ten_seconds(),
+            withheld: false,
             cores: 0.0,
             watch: Watch::default(),
         }
@@ -108,6 +113,7 @@ impl Cpu {
             return;
         };
         self.waiting.push(at, waited, secs);
+        self.withheld = self.is_withheld();
         if !warm {
             self.watch
                 .learn(at, self.waiting.ratio().is_some_and(|s| s < RELAXED));
@@ -130,7 +136,7 @@ impl Cpu {
         let Some(run) = self.watch.live(now, RULE) else {
             return Vec::new();
         };
-        let withheld = self.is_withheld();
+        let withheld = self.withheld;
         let text = format!(
             "some task waited for CPU {} of the time over 10 s, {:.1} tasks runnable on {:.0} cores{}; usual under {}",
             words::percent(run.latest),
@@ -178,10 +184,12 @@ impl Cpu {
             || (run.span.length() >= LONG && run.latest >= CERTAIN && depended_on())
     }
 
+    /// What lies between is as it was: else one pressure would be two symptoms in turn.
     fn is_withheld(&self) -> bool {
+        let least = if self.withheld { HIS_OWN } else { WITHHELD };
         let (waited, stalled) = (self.waiting.ratio(), self.stalled.ratio());
         let both = waited.zip(stalled);
-        both.is_some_and(|(waited, stalled)| stalled >= WITHHELD * waited)
+        both.is_some_and(|(waited, stalled)| stalled >= least * waited)
     }
 
     fn is_own_work(&self, usage: &Use<'_>) -> bool {

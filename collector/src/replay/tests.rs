@@ -178,3 +178,12 @@ fn the_probability_is_printed_for_people_and_machines_and_none_where_nobody_move
         (&Value::Null, &Value::Null)
     );
 }
+
+#[test]
+fn what_would_steer_a_terminal_is_replaced() {
+    let hostile = case(90.0, 0.0, &[("a\u{1b}[2Jb.txt", "x")]);
+    let path = hostile.path().to_str().unwrap();
+    let cli = Cli::try_parse_from(["replay", path]).unwrap();
+    let text = run(&cli.options).unwrap();
+    assert!(text.contains("unknown file: a\u{fffd}[2Jb.txt"), "{text:?}");
+}

@@ -16,23 +16,11 @@ use crate::vm::faults;
 #[derive(Debug, Parser)]
 #[command(name = "drills", version, args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Drills to run, in this order; all when none is named
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
     /// Run those by which every change is tried: some minutes instead of a quarter of an hour
     #[arg(long, conflicts_with = "names")]
     core: bool,
-    /// Print one JSON document on standard output instead of a table
-    #[arg(long)]
-    json: bool,
-    /// List the drills named, or all, and end
-    #[arg(long)]
-    list: bool,
-    /// Keep each drill's incident as a case in a folder of its name in DIR, for `firstlook-collector replay`
-    #[arg(long, value_name = "DIR")]
-    record: Option<PathBuf>,
     #[command(flatten)]
-    lab: WithLab,
+    first: OfTier,
     #[command(subcommand)]
     other: Option<Other>,
 }
@@ -53,19 +41,19 @@ pub struct WithLab {
     pub bin_dir: Option<PathBuf>,
 }
 
-/// Of a run of other drills than those of the first tier.
+/// Of a run of the drills of one tier.
 #[derive(Debug, clap::Args)]
 struct OfTier {
-    /// Drills to run, in this order; all of this tier when none is named
+    /// Drills to run, in this order; all when none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Print one JSON document on standard output instead of a table
     #[arg(long)]
     json: bool,
-    /// List the drills named, or all of this tier, and end
+    /// List the drills named, or all, and end
     #[arg(long)]
     list: bool,
-    /// Keep each drill's incident as a case in a folder of its name in DIR
+    /// Keep each drill's incident as a case in a folder of its name in DIR, for `firstlook-collector replay`
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     #[command(flatten)]
@@ -158,59 +146,33 @@ impl Args {
                 Some(host) => Ok(Work::Enter { host, command }),
                 None => Err(usage(&format!("no host is called '{host}'"))),
             },
-            Some(Other::Vm(tier)) => tier.work(&faults::CATALOGUE, true),
-            Some(Other::Elsewhere(tier)) => tier.work(&elsewhere::CATALOGUE, false),
-            None => {
-                let drills = resolve(&self.names, self.core)?;
-                let lab = (!self.list).then_some(self.lab);
-                Ok(drills_or_list(drills, self.json, (false, self.record), lab))
-            }
+            Some(Other::Vm(tier)) => tier.work(&faults::CATALOGUE, false, true),
+            Some(Other::Elsewhere(tier)) => tier.work(&elsewhere::CATALOGUE, false, false),
+            None => self.first.work(&CATALOGUE, self.core, false),
         }
     }
 }
 
 impl OfTier {
-    fn work(self, of: &'static [Drill], machine: bool) -> Result<Work, clap::Error> {
-        let drills = if self.names.is_empty() {
-            of.iter().collect()
-        } else {
-            named(&self.names, of)?
-        };
-        let lab = (!self.list).then_some(self.lab);
-        Ok(drills_or_list(
-            drills,
-            self.json,
-            (machine, self.record),
-            lab,
-        ))
-    }
-}
-
-/// Without a lab they are only listed.
-fn drills_or_list(
-    drills: Vec<&'static Drill>,
-    json: bool,
-    (machine, record): (bool, Option<PathBuf>),
-    lab: Option<WithLab>,
-) -> Work {
-    match lab {
-        None => Work::List { drills, json },
-        Some(lab) => Work::Drills {
-            drills,
-            json,
-            machine,
-            record,
-            lab,
-        },
-    }
-}
-
-fn resolve(names: &[String], core: bool) -> Result<Vec<&'static Drill>, clap::Error> {
-    if names.is_empty() {
+    /// Those of `of` that are named, or all of them, or all that are `core`; without a lab where they are only listed.
+    fn work(self, of: &'static [Drill], core: bool, machine: bool) -> Result<Work, clap::Error> {
         let wanted = |drill: &&Drill| drill.core || !core;
-        return Ok(CATALOGUE.iter().filter(wanted).collect());
+        let drills = match self.names.is_empty() {
+            true => of.iter().filter(wanted).collect(),
+            false => named(&self.names, of)?,
+        };
+        let (json, record, lab) = (self.json, self.record, self.lab);
+        Ok(match self.list {
+            true => Work::List { drills, json },
+            false => Work::Drills {
+                drills,
+                json,
+                machine,
+                record,
+                lab,
+            },
+        })
     }
-    named(names, &CATALOGUE)
 }
 
 fn named(names: &[String], among: &'static [Drill]) -> Result<Vec<&'static Drill>, clap::Error> {

@@ -4,8 +4,12 @@ use crate::drill::Drill;
 use crate::fault::Fault;
 use crate::verdict::Truth;
 
-const SHOP: &[&str] = &["service:app1/shop.service"];
-const DATABASE: &[&str] = &["service:db1/postgresql@15-main.service"];
+/// The application on `app1`.
+pub const SHOP: &[&str] = &["service:app1/shop.service"];
+/// The load balancer on `edge1`.
+pub const EDGE: &[&str] = &["service:edge1/haproxy.service"];
+/// The database on `db1`.
+pub const DATABASE: &[&str] = &["service:db1/postgresql@15-main.service"];
 const DATABASE_FILES: &[&str] = &["filesystem:db1/var/lib/postgresql"];
 const APP2: &[&str] = &["host:app2"];
 
@@ -87,7 +91,7 @@ pub const CATALOGUE: [Drill; 19] = [
         "load-surge",
         "eight times as many customers as usual, more than the applications' pools are made for",
         Fault::LoadSurge,
-        truth(&["service:edge1/haproxy.service"], "load-surge"),
+        truth(EDGE, "load-surge"),
     ),
     drill(
         "filesystem-frozen",

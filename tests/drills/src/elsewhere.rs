@@ -3,10 +3,10 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::catalogue::{drill, truth, with_parts};
+use crate::catalogue::{DATABASE, EDGE, SHOP, drill, truth, with_parts};
 use crate::drill::Drill;
 use crate::fault::Fault;
-use crate::lab::{Lab, network, plan::HostPlan};
+use crate::lab::Lab;
 
 /// A fault that shell lines put in and take out again, each on its host.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +24,7 @@ impl Serialize for Lines {
     }
 }
 
-const EDGE: &[&str] = &["service:edge1/haproxy.service"];
-const SHOP1: &[&str] = &["service:app1/shop.service"];
 const SHOP2: &[&str] = &["service:app2/shop.service"];
-const DATABASE: &[&str] = &["service:db1/postgresql@15-main.service"];
 
 /// In the order in which all are run.
 pub const CATALOGUE: [Drill; 15] = [
@@ -125,7 +122,7 @@ pub const CATALOGUE: [Drill; 15] = [
                      iifname \"eth0\" tcp dport 8080 counter reject with tcp reset; }; }'",
             heal: "nft delete table inet fl_reject 2>/dev/null || true",
         }),
-        truth(SHOP1, "firewall-reject"),
+        truth(SHOP, "firewall-reject"),
     ),
     drill(
         "database-crowded",
@@ -185,7 +182,7 @@ while time.sleep(0.02) is None:
                      http://app1:8080/order 100 /run/rush.json",
             heal: "systemctl stop fl-rush.service || true",
         }),
-        truth(SHOP1, "load-surge"),
+        truth(SHOP, "load-surge"),
     ),
     Drill {
         also: Some(truth(DATABASE, "database-lock")),
@@ -212,24 +209,12 @@ impl Lines {
     }
 }
 
-/// A host's cable, in the bridge or out of it.
-///
-/// # Errors
-/// When it does not move.
-pub fn cable(host: &str, plugged: bool) -> anyhow::Result<()> {
-    let plan = HostPlan::named(host).expect("the drills name hosts of the plan");
-    if plugged {
-        network::plug(plan)
-    } else {
-        network::unplug(plan)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::lab::plan::HostPlan;
 
     #[test]
     fn every_fault_is_called_as_its_drill_and_no_two_drills_alike() {

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::command::check;
-use crate::elsewhere::{self, Lines};
+use crate::elsewhere::Lines;
 use crate::lab::plan::DATABASE_MOUNT;
 use crate::lab::{Lab, network, services};
 use crate::vm::faults;
@@ -148,7 +148,7 @@ impl Fault {
             Self::ConntrackFull => faults::fill_table(lab),
             Self::PowerCut => faults::cut_power(lab),
             Self::Lines(lines) => lines.inject(lab),
-            Self::Unplugged(host) => elsewhere::cable(host, false),
+            Self::Unplugged(host) => network::unplug(lab.host(host).plan),
             Self::LockAndPartition => {
                 Self::DatabaseLock.inject(lab)?;
                 Self::HostPartitioned.inject(lab)
@@ -215,7 +215,7 @@ impl Fault {
             Self::ConntrackFull => faults::empty_table(lab),
             Self::PowerCut => faults::restore_power(lab),
             Self::Lines(lines) => lines.heal(lab),
-            Self::Unplugged(host) => elsewhere::cable(host, true),
+            Self::Unplugged(host) => network::plug(lab.host(host).plan),
             Self::LockAndPartition => {
                 let plugged = Self::HostPartitioned.heal(lab);
                 Self::DatabaseLock.heal(lab).and(plugged)

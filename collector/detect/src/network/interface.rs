@@ -81,8 +81,6 @@ pub(crate) struct Interface {
     saturated: Watch,
     #[serde(default)]
     held_up: Watch,
-    #[serde(default)]
-    queued: f64,
     traffic: f64,
     #[serde(default)]
     anew: Anew,
@@ -102,7 +100,6 @@ impl Default for Interface {
             carried: [Window::seconds(10), Window::seconds(10)],
             saturated: Watch::default(),
             held_up: Watch::default(),
-            queued: 0.0,
             traffic: 0.0,
             anew: Anew::default(),
         }
@@ -159,7 +156,6 @@ impl Interface {
     }
 
     fn take_queue(&mut self, at: Timestamp, queued: f64) {
-        self.queued = queued;
         let pace = self.carried[1].ratio().unwrap_or(0.0).max(1.0);
         let wait = queued / pace;
         let bad = queued >= LEAST_QUEUED && wait >= HELD_UP_S;
@@ -208,10 +204,9 @@ impl Interface {
         let full = self.saturated.live(now, SATURATED);
         if let Some(run) = self.held_up.live(now, QUEUED).filter(|_| full.is_none()) {
             let text = format!(
-                "{} wait to be sent, at {}/s for {}: its link, or what slows it down, carries no more",
-                words::bytes(self.queued),
-                words::bytes(self.carried[1].ratio().unwrap_or(0.0)),
+                "what waits to be sent takes {} at the pace of late, usual under {}: its link, or what slows it down, carries no more",
                 words::millis(1_000.0 * run.latest.min(LONGEST_WAIT_S)),
+                words::millis(1_000.0 * HELD_UP_S),
             );
             let (kind, signal) = (kinds::INTERFACE_SATURATED, names::INTERFACE_TX_QUEUE);
             found.push(finding(id, kind, run, 0.7, false, text, signal));

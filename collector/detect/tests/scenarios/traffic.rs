@@ -376,3 +376,24 @@ fn connections_that_stick_at_a_full_packet_while_small_ones_pass_are_told_from_a
         );
     }
 }
+
+#[test]
+fn a_queue_that_stands_before_an_interface_is_a_full_link_and_a_burst_is_none() {
+    let mut world = settled();
+    // At ten thousand bytes a second that is four seconds' work.
+    world.hosts[DB].queued = 40_000.0;
+    world.until("interface:db1/eth0", kinds::INTERFACE_SATURATED, 12);
+    let told = world.symptom("interface:db1/eth0", kinds::INTERFACE_SATURATED);
+    let text = told.unwrap().text;
+    assert!(text.contains("waits to be sent takes 4"), "{text}");
+    world.hosts[DB].queued = 0.0;
+    world.run(40);
+    assert_eq!(world.shown(), Vec::<String>::new());
+    for _ in 0..5 {
+        world.hosts[DB].queued = 400_000.0;
+        world.run(1);
+        world.hosts[DB].queued = 0.0;
+        world.run(5);
+    }
+    assert_eq!(world.shown(), Vec::<String>::new());
+}

@@ -1,5 +1,7 @@
 //! What others show, and what was there before: how much it says of one.
 
+use firstlook_diagnose::{Catalogue, theory};
+
 use crate::faults;
 use crate::world::*;
 
@@ -40,8 +42,9 @@ fn what_all_hosts_show_together_is_not_held_against_one() {
         world.sick(host, "cpu.saturated", 20.0);
     }
     world.sick(APP2, "log.new-error", 15.0);
-    let few = of(&world.verdict(), "host:app2").map_or(0.0, |few| few.probability);
-    assert!(few > all, "{few}");
+    let verdict = world.verdict();
+    let few = of(&verdict, "host:app2").expect("suspected");
+    assert!(few.probability > 0.5, "{}", faults::brief(&verdict));
     // One of them takes the cores of all: it has tasks that run.
     let mut world = World::lab();
     for host in HOSTS {
@@ -78,11 +81,9 @@ fn what_all_hosts_show_together_is_not_held_against_one() {
 fn who_is_complained_of_is_not_cleared_while_that_is_not_explained() {
     let complained = |of_whom: bool| {
         let mut world = World::lab();
-        for host in ["host:app1", "host:app2", "host:db1", "host:edge1"] {
-            world.sick(host, "cpu.saturated", 30.0);
-        }
+        world.sick("host:app2", "cpu.saturated", 30.0);
         if of_whom {
-            world.sick_edge(HAPROXY, APP1, "edge.lost", 20.0);
+            world.sick_edge(HAPROXY, APP1, "edge.retransmits", 20.0);
         }
         world.verdict()
     };
@@ -102,12 +103,57 @@ fn what_pressed_long_before_makes_nobodys_signs_due() {
             .sick(LOAD, "log.timeout", 70.0)
             .sick(APP1, "log.pool-exhausted", hurt_s)
             .sick(APP1, "log.errors", hurt_s);
-        let mut symptoms = world.0.symptoms.iter_mut();
-        symptoms
-            .by_ref()
-            .for_each(|s| s.gate = s.kind != "memory.pressure");
+        // The first lines are no reason for an incident, but a sign that somebody is hurt.
+        for symptom in &mut world.0.symptoms {
+            symptom.gate = symptom.kind == "log.timeout";
+        }
         is_cleared(&world.verdict(), HAPROXY)
     };
     assert!(!cleared(7.0), "its callers may have begun to ask for more");
     assert!(cleared(60.0));
+}
+
+/// Where all show the sign of a fault, each is suspected of it less than its sign alone would have it.
+#[test]
+fn what_all_share_is_likelier_than_a_fault_of_each() {
+    let told = |hosts: &[&str]| {
+        let mut world = World::lab();
+        for host in hosts {
+            world.sick(host, "cpu.saturated", 20.0);
+        }
+        world.sick_edge(APP1, DB, "edge.slow", 15.0);
+        let (catalogue, db) = (Catalogue::builtin(), id("host:db1"));
+        let kind = Some("cpu-saturated");
+        let suspect = theory(&catalogue, &world.0, None, &db, kind).expect("weighed");
+        let against = suspect.evidence_against.iter();
+        let shared = against.filter(|fact| fact.text.contains("what they share is likelier"));
+        shared.map(|fact| fact.weight_db).sum::<f64>()
+    };
+    assert_eq!(told(&["host:db1"]), 0.0);
+    let all = told(&["host:db1", "host:app1", "host:app2", "host:edge1"]);
+    assert!(all < -5.0, "{all}");
+}
+
+/// A quota lets requests pile up: the pool that they exhaust, and their errors, are no second fault nor one of another kind.
+#[test]
+fn what_a_fault_does_to_its_own_work_is_explained_by_it() {
+    let mut world = World::lab();
+    world
+        .sick(APP2, "cpu.throttled", 25.0)
+        .sick(APP2, "sockets.not-reading", 22.0)
+        .sick(APP2, "log.pool-exhausted", 15.0)
+        .sick(APP2, "log.errors", 15.0)
+        .sick(LOAD, "log.errors", 12.0);
+    let verdict = world.verdict();
+    let first = &verdict.suspects[0];
+    let named = (&first.component, &*first.fault);
+    assert_eq!(
+        named,
+        (&id(APP2), "cpu-throttled"),
+        "{}",
+        faults::brief(&verdict)
+    );
+    let own = first.evidence_for.iter();
+    let own = own.filter(|fact| fact.text.contains("log.pool-exhausted"));
+    assert_eq!(own.count(), 1, "{}", faults::brief(&verdict));
 }
