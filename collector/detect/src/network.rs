@@ -289,7 +289,7 @@ impl Network {
             (1, 1) => (0.4, false),
             _ => return None,
         };
-        let (resent, all) = match by_edges {
+        let parts = match by_edges {
             Some(_) => (peers.retransmits, peers.segments),
             None => self.loss.sums(),
         };
@@ -302,9 +302,8 @@ impl Network {
             severity,
             gate: gates && run.latest >= GATE && run.span.length() >= GATES_AFTER,
             text: format!(
-                "{resent:.0} of {all:.0} segments sent again in 10 s ({}), usual {}; with {} of {}",
-                words::percent(run.latest),
-                words::percent(run.usual),
+                "{}; with {} of {}",
+                words::sent_again(parts, run.latest, run.usual),
                 peers.losing,
                 words::count(u64::from(peers.with_traffic), "peer"),
             ),

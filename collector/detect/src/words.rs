@@ -51,6 +51,18 @@ pub(crate) fn span(value: Duration) -> String {
     }
 }
 
+/// How much was sent again: `parts` of a whole in the last ten seconds where these still show it, or else the share that did.
+pub(crate) fn sent_again(parts: (f64, f64), share: f64, usual: f64) -> String {
+    let (resent, all) = parts;
+    let (shown, usual) = (resent / all.max(1.0), percent(usual));
+    if shown < share / 2.0 {
+        let share = percent(share);
+        return format!("{share} of segments sent again until a moment ago, usual {usual}");
+    }
+    let share = percent(shown);
+    format!("{resent:.0} of {all:.0} segments sent again in 10 s ({share}), usual {usual}")
+}
+
 /// `1 line`, `3 lines`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = match (number, noun.ends_with('s')) {
@@ -77,6 +89,22 @@ pub(crate) fn clip(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_again_is_told_by_numbers_that_agree() {
+        let now = sent_again((12.0, 100.0), 0.2, 0.001);
+        assert_eq!(
+            now,
+            "12 of 100 segments sent again in 10 s (12%), usual 0.1%"
+        );
+        for over in [(0.0, 0.0), (1.0, 100.0)] {
+            let over = sent_again(over, 0.2, 0.0);
+            assert_eq!(
+                over,
+                "20% of segments sent again until a moment ago, usual 0%"
+            );
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -61,11 +61,7 @@ impl Judged<'_> {
         let mut found = Vec::new();
         if let Some(run) = track.losing.live(now, LOSS) {
             let (all, resent) = track.segments();
-            let text = format!(
-                "{resent:.0} of {all:.0} segments sent again in 10 s ({}), usual {}",
-                words::percent(run.latest),
-                words::percent(run.usual)
-            );
+            let text = words::sent_again((resent, all), run.latest, run.usual);
             let gate = run.latest >= GATE_LOSS && run.span.length() >= LOSS_GATES_AFTER;
             let severity = (0.4 + 4.0 * (run.latest - LOSSY)).min(0.95);
             found.push(self.finding(kinds::EDGE_RETRANSMITS, run.span, severity, gate, text));
