@@ -13,6 +13,10 @@ pub enum Family {
     Waiting,
     /// Work that failed, or the share that did not.
     Failures,
+    /// How long it works itself, as spans tell.
+    Own,
+    /// How long the way to it takes, as spans tell.
+    Way,
     /// How much work arrives.
     Load,
     /// Bytes and packets.
@@ -25,6 +29,8 @@ pub enum Family {
 
 /// Words and their families. The first row with a word inside the name, in any case, decides.
 const WORDS: &[(Family, &[&str])] = &[
+    (Family::Own, &["own_time"]),
+    (Family::Way, &["way_time"]),
     (Family::Cpu, &["cpu", "processor"]),
     (Family::Memory, &["mem", "heap", "rss"]),
     (

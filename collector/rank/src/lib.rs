@@ -10,6 +10,7 @@ mod moved;
 mod onset;
 mod past;
 pub mod shift;
+pub mod spans;
 mod standing;
 mod words;
 

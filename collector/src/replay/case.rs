@@ -1,7 +1,7 @@
 //! A recorded incident on disk: a folder with `case.json`, `metrics.csv` and more. `docs/replay.md` is its form.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
@@ -11,8 +11,11 @@ use serde::Deserialize;
 use super::told::Told;
 use super::withheld::Withheld;
 
-/// No file of a case may be larger.
+/// No file of a case may be larger, nor one that is read by the line.
 pub const LARGEST_FILE_BYTES: u64 = 64 << 20;
+const LARGEST_LINES_BYTES: u64 = 1 << 30;
+/// What spans say is summed up over no less than this.
+const LEAST_STEP_S: f64 = 10.0;
 /// No recording may have more columns, or more rows.
 const MOST_COLUMNS: usize = 4_096;
 const MOST_ROWS: usize = 200_000;
@@ -142,16 +145,17 @@ pub fn read(folder: &Path, without: &[Withheld]) -> anyhow::Result<Case> {
         let earlier = metrics(&text(&folder.join(history))?).context("history")?;
         prepend(&mut series, earlier, about.interval_s.unwrap_or(60.0));
     }
-    for one in &mut series {
-        one.points.retain(|(time, _)| *time <= about.reference_time);
-    }
     let calls = folder.join("edges.csv");
     let edges = if calls.exists() && !without.contains(&Withheld::Topology) {
         edges(&text(&calls)?).context("edges.csv")?
     } else {
         Vec::new()
     };
-    let told = told(folder, about.reference_time, without)?;
+    let mut told = told(folder, &about, without)?;
+    series.append(&mut told.series);
+    for one in &mut series {
+        one.points.retain(|(time, _)| *time <= about.reference_time);
+    }
     Ok(Case {
         name: folder
             .file_name()
@@ -166,19 +170,27 @@ pub fn read(folder: &Path, without: &[Withheld]) -> anyhow::Result<Case> {
     })
 }
 
-fn told(folder: &Path, until: f64, without: &[Withheld]) -> anyhow::Result<Told> {
-    let read = |file: &str, kind: Withheld| {
+fn told(folder: &Path, about: &About, without: &[Withheld]) -> anyhow::Result<Told> {
+    let open = |file: &str, kind: Withheld| -> anyhow::Result<Box<dyn BufRead>> {
         let path = folder.join(file);
-        if path.exists() && !without.contains(&kind) {
-            text(&path)
-        } else {
-            Ok(String::new())
+        if !path.exists() || without.contains(&kind) {
+            return Ok(Box::new(Cursor::new("")));
         }
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let length = file.metadata().map(|m| m.len());
+        let fits = length.is_ok_and(|length| length <= LARGEST_LINES_BYTES);
+        ensure!(fits, "{} is too large", path.display());
+        Ok(Box::new(BufReader::new(file.take(LARGEST_LINES_BYTES))))
     };
+    let until = about.reference_time;
+    let step = about.interval_s.unwrap_or_default().max(LEAST_STEP_S);
     let mut told = Told::default();
-    told.read_logs(&read("logs.ndjson", Withheld::Logs)?, until);
-    told.read_spans(&read("spans.ndjson", Withheld::Spans)?, until);
-    told.read_changes(&read("changes.ndjson", Withheld::Changes)?, until);
+    told.read_logs(open("logs.ndjson", Withheld::Logs)?, until)
+        .context("cannot read logs.ndjson")?;
+    told.read_spans(open("spans.ndjson", Withheld::Spans)?, until, step)
+        .context("cannot read spans.ndjson")?;
+    told.read_changes(open("changes.ndjson", Withheld::Changes)?, until)
+        .context("cannot read changes.ndjson")?;
     if without.contains(&Withheld::Topology) {
         told.edges.clear();
     }

@@ -187,3 +187,51 @@ fn what_would_steer_a_terminal_is_replaced() {
     let text = run(&cli.options).unwrap();
     assert!(text.contains("unknown file: a\u{fffd}[2Jb.txt"), "{text:?}");
 }
+
+/// A call a second, in which the shelf works so long from the onset on and 10 ms before, and the shop 5 ms more.
+fn spans(since: u32) -> String {
+    let mut lines = String::new();
+    for time in 0..800_u32 {
+        let shelf = time % 7 + if time >= ONSET { since } else { 10 };
+        let shop = shelf + 5;
+        writeln!(
+            lines,
+            r#"{{"time":{time},"component":"shop","trace_id":"{time}","span_id":"1","duration_ms":{shop},"status":"OK"}}
+{{"time":{time},"component":"shelf","trace_id":"{time}","span_id":"2","parent_id":"1","duration_ms":{shelf},"status":"OK"}}"#
+        )
+        .unwrap();
+    }
+    lines
+}
+
+#[test]
+fn spans_name_who_works_longer_though_all_signals_are_still() {
+    let slow = spans(90);
+    let case = case(0.0, 0.0, &[("spans.ndjson", slow.as_str())]);
+    let printed = replayed(&case, &[]);
+    assert_eq!(printed["verdict"], "shelf", "{printed}");
+    assert_eq!(printed["suspects"][0]["for"][0]["signal"], "own_time_ms");
+    let without = replayed(&case, &["--without", "spans"]);
+    assert_eq!(without["verdict"], Value::Null);
+}
+
+#[test]
+fn whom_a_caller_waits_for_is_known_from_spans_where_no_calls_are_recorded() {
+    let calls = spans(10);
+    let case = case(0.0, 0.0, &[("spans.ndjson", calls.as_str())]);
+    let path = case.path().join("metrics.csv");
+    let waits = std::fs::read_to_string(&path).unwrap();
+    let waits = waits.lines().enumerate().map(|(row, line)| {
+        let wait = 10 + row % 7 + if row > ONSET as usize { 900 } else { 0 };
+        let cell = if row == 0 {
+            "shop|client_latency".into()
+        } else {
+            wait.to_string()
+        };
+        format!("{line},{cell}\n")
+    });
+    std::fs::write(&path, waits.collect::<String>()).unwrap();
+    assert_eq!(replayed(&case, &[])["verdict"], "shelf");
+    let without = replayed(&case, &["--without", "topology"]);
+    assert_eq!(without["verdict"], "shop");
+}

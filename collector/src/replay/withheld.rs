@@ -9,7 +9,7 @@ pub enum Withheld {
     Topology,
     /// Log lines
     Logs,
-    /// Spans: the errors of failed ones, the calls and the names of operations
+    /// Spans: how long each works itself and what fails there, the errors of failed ones, the calls and the names of operations
     Spans,
     /// What was changed
     Changes,

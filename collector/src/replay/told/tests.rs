@@ -4,9 +4,9 @@ use super::*;
 
 fn read(logs: &str, spans: &str, changes: &str) -> Told {
     let mut told = Told::default();
-    told.read_logs(logs, 100.0);
-    told.read_spans(spans, 100.0);
-    told.read_changes(changes, 100.0);
+    told.read_logs(logs.as_bytes(), 100.0).unwrap();
+    told.read_spans(spans.as_bytes(), 100.0, 10.0).unwrap();
+    told.read_changes(changes.as_bytes(), 100.0).unwrap();
     told
 }
 
@@ -56,6 +56,43 @@ fn a_change_is_read_with_all_its_words_and_files() {
 fn a_line_out_of_form_is_refused_and_counted() {
     let told = read("{}\nnot json\n{\"time\":1,\"component\":\"a\"}", "[]", "");
     assert_eq!((told.notes.len(), told.refused), (1, 3));
+}
+
+#[test]
+fn a_line_without_end_is_refused_and_the_next_one_read() {
+    let long = "x".repeat(LONGEST_LINE_BYTES as usize + 10);
+    let fine = r#"{"time":1,"component":"a"}"#;
+    let told = read(&format!("{fine}\n{long}\n{fine}\n{long}"), "", "");
+    assert_eq!((told.notes.len(), told.refused), (2, 2));
+}
+
+#[test]
+fn a_status_is_a_failure_by_its_word_or_its_number() {
+    for failed in [
+        "\"ERROR\"",
+        "\"Error\"",
+        "\"STATUS_CODE_ERROR\"",
+        "2",
+        "\"13\"",
+        "503",
+    ] {
+        assert!(
+            is_failure(&serde_json::from_str(failed).unwrap()),
+            "{failed}"
+        );
+    }
+    for fine in [
+        "null",
+        "\"OK\"",
+        "\"\"",
+        "\"UNSET\"",
+        "0",
+        "1",
+        "\"200\"",
+        "404",
+    ] {
+        assert!(!is_failure(&serde_json::from_str(fine).unwrap()), "{fine}");
+    }
 }
 
 proptest! {
