@@ -308,3 +308,28 @@ fn a_filter_is_suspected_only_while_the_callee_is_seen_to_be_well() {
     world.0.attestations.retain(|a| a.component != id(DB));
     assert!(!filter(&world));
 }
+
+#[test]
+fn what_a_callee_behind_a_filter_sends_again_is_no_loss_on_its_link() {
+    for (shown, fault) in [
+        ("edge.lost", "firewall-reject"),
+        ("edge.unanswered", "firewall-drop"),
+    ] {
+        let mut world = World::lab();
+        world.sick_edge(HAPROXY, APP1, shown, 15.0).sick_edge(
+            APP1,
+            HAPROXY,
+            "edge.retransmits",
+            22.0,
+        );
+        let verdict = world.verdict();
+        let first = &verdict.suspects[0];
+        assert_eq!(
+            (&first.component, &*first.fault),
+            (&id(APP1), fault),
+            "{}",
+            brief(&verdict)
+        );
+        assert!(first.probability > 0.7, "{}", brief(&verdict));
+    }
+}
