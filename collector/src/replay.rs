@@ -365,7 +365,7 @@ fn fact_line(fact: &Evidence) -> String {
 
 fn text(fact: &firstlook_rank::Evidence) -> String {
     let shift = &fact.shift;
-    let of = fact.caller.as_ref().map(|c| format!(" of its caller {c}"));
+    let of = fact.of.as_ref().map(|other| format!(" of {other}"));
     format!(
         "{}{} moved from {:.4} to {:.4}, {:.1} spreads",
         fact.signal,

@@ -72,3 +72,42 @@ pub fn is_share_of_success(signal: &str) -> bool {
         .iter()
         .any(|word| name.contains(word))
 }
+
+/// The quantile that a signal's name tells: `P99`, `p999`, `latency-90`. None: a mean, or not said.
+pub fn quantile_of(signal: &str) -> Option<f64> {
+    let name = signal.to_ascii_lowercase();
+    let digits = |text: &str| -> String { text.chars().take_while(char::is_ascii_digit).collect() };
+    let after = name.match_indices(['p', '-', '_']);
+    let mut told = after.map(|(at, mark)| (mark, digits(&name[at + 1..]), name.len() - at - 1));
+    let (_, digits, _) = told.find(|(mark, digits, rest)| {
+        // A number by itself is one at the end of the name.
+        let ends = *mark == "p" || digits.len() == *rest;
+        ends && matches!(digits.len(), 2 | 3) && digits.as_str() >= "50"
+    })?;
+    let number: f64 = digits.parse().ok()?;
+    Some(number / 10f64.powi(digits.len() as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_told_by_its_mark_or_at_the_end_of_a_name() {
+        for (signal, quantile) in [
+            ("PodClientLatencyP99(s)", Some(0.99)),
+            ("latency_p95_ms", Some(0.95)),
+            ("client_p999", Some(0.999)),
+            ("latency-50", Some(0.5)),
+            ("latency_90", Some(0.9)),
+            ("latency", None),
+            ("http2_latency", None),
+            ("ip_10_latency", None),
+            ("p9_wait", None),
+            ("latency-2024", None),
+            ("p\u{e4}90", None),
+        ] {
+            assert_eq!(quantile_of(signal), quantile, "{signal}");
+        }
+    }
+}

@@ -12,6 +12,8 @@ mod past;
 pub mod shift;
 pub mod spans;
 mod standing;
+mod uncalled;
+mod waits;
 mod words;
 
 use crate::moved::View;
@@ -61,8 +63,8 @@ pub struct Alarm {
 /// What speaks for a component: the strongest shift of one family of its signals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
-    /// Whose signal it is, where that is one who calls the component and waits for it. None: its own.
-    pub caller: Option<String>,
+    /// Whose signal it is: one who calls the component and waits for it, or one that it calls less. None: its own.
+    pub of: Option<String>,
     /// The signal that shifted.
     pub signal: String,
     /// What it adds to the component's score; above zero.

@@ -1,24 +1,24 @@
 //! What speaks for each component: the shifts of its signals, and what those that call it say of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::family::{self, Family};
-use crate::shift::{self, Search};
-use crate::{Edge, Evidence, Series};
+use crate::shift::{self, Search, Shift};
+use crate::{Edge, Evidence, Series, uncalled, waits};
 
 /// A shift weaker than this many spreads says nothing for or against.
 const FAINTEST_SHIFT: f64 = 1.0;
 /// A shift of so many spreads is one clear reason: weights are logarithms beyond it.
 const CLEAR_SHIFT: f64 = 3.0;
 /// Less work, or quicker, is more often what a fault elsewhere leaves over than what a fault is: it counts less.
-const WEIGHT_OF_LESS: f64 = 0.7;
+pub(crate) const WEIGHT_OF_LESS: f64 = 0.7;
 
 /// A series up to some moment.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    component: &'a str,
-    signal: &'a str,
-    points: &'a [(f64, f64)],
+    pub component: &'a str,
+    pub signal: &'a str,
+    pub points: &'a [(f64, f64)],
 }
 
 impl<'a> View<'a> {
@@ -44,13 +44,16 @@ impl<'a> View<'a> {
 /// The evidence by component, strongest first.
 pub type Moved = BTreeMap<String, Vec<Evidence>>;
 
+/// The strongest shift of each family of a component's signals.
+pub(crate) type Strongest<'a> = BTreeMap<(&'a str, Family), Evidence>;
+
 /// Weighs what moved around an alarm.
 ///
 /// Each family of a component's signals counts once, by its strongest shift, and by the logarithm: a signal that
 /// moved a thousandfold is not a hundred reasons. Where the calls are known, what a component waits for is evidence about
-/// those that it calls, and explains its own slowness.
+/// those that it calls, and explains its own slowness; and who is only called less tells of those that call it.
 pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Moved {
-    let mut strongest: BTreeMap<(&str, Family), Evidence> = BTreeMap::new();
+    let mut strongest = Strongest::new();
     for one in series {
         let family = family::of(one.signal);
         let Some(evidence) = weigh(one, family, search) else {
@@ -62,12 +65,16 @@ pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Move
             *held = evidence;
         }
     }
+    let callers = waits::callers(edges);
     let waiting = if edges.is_empty() {
         BTreeMap::new()
     } else {
-        take_waiting(&mut strongest)
+        waits::take(&mut strongest)
     };
     let mut moved = Moved::new();
+    for (caller, evidence) in uncalled::take(&mut strongest, &waiting, &callers) {
+        moved.entry(caller.to_owned()).or_default().push(evidence);
+    }
     for ((component, family), mut evidence) in strongest {
         if family == Family::Latency {
             evidence.weight -= waiting.get(component).map_or(0.0, |w| w.weight);
@@ -79,7 +86,7 @@ pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Move
                 .push(evidence);
         }
     }
-    for (callee, evidence) in told_by_callers(&waiting, edges) {
+    for (callee, evidence) in waits::told(&waiting, &callers, &waits::loads(series)) {
         moved.entry(callee.to_owned()).or_default().push(evidence);
     }
     for evidence in moved.values_mut() {
@@ -95,60 +102,21 @@ pub fn score(evidence: &[Evidence]) -> f64 {
 
 fn weigh(series: &View<'_>, family: Family, search: Search) -> Option<Evidence> {
     let shift = shift::strongest(series.points, search)?;
-    let less = shift.after < shift.before && counts_work(family);
-    let factor = if less { WEIGHT_OF_LESS } else { 1.0 };
+    let factor = if is_less_work(family, &shift) {
+        WEIGHT_OF_LESS
+    } else {
+        1.0
+    };
     let enough = shift.spreads >= FAINTEST_SHIFT;
     enough.then(|| Evidence {
-        caller: None,
+        of: None,
         signal: series.signal.to_owned(),
         weight: factor * (shift.spreads / CLEAR_SHIFT).ln_1p(),
         shift,
     })
 }
 
-/// Whether a family's signals go down where less is done.
-fn counts_work(family: Family) -> bool {
-    !matches!(family, Family::Memory | Family::Failures)
-}
-
-/// Takes out what components wait for; what they wait less for tells nothing of others.
-fn take_waiting<'a>(
-    strongest: &mut BTreeMap<(&'a str, Family), Evidence>,
-) -> BTreeMap<&'a str, Evidence> {
-    let (waiting, own) = std::mem::take(strongest)
-        .into_iter()
-        .partition(|((_, family), _)| *family == Family::Waiting);
-    *strongest = own;
-    let waiting: BTreeMap<(&str, Family), Evidence> = waiting;
-    waiting
-        .into_iter()
-        .filter(|(_, evidence)| evidence.shift.after > evidence.shift.before)
-        .map(|((component, _), evidence)| (component, evidence))
-        .collect()
-}
-
-/// For each callee the strongest wait of its callers, by the share of them that wait: who is slow is slow for all.
-fn told_by_callers<'a>(
-    waiting: &BTreeMap<&str, Evidence>,
-    edges: &'a [Edge],
-) -> Vec<(&'a str, Evidence)> {
-    let mut callers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for edge in edges.iter().filter(|e| e.caller != e.callee) {
-        callers
-            .entry(&edge.callee)
-            .or_default()
-            .insert(&edge.caller);
-    }
-    let told = |(callee, callers): (&'a str, BTreeSet<&str>)| {
-        let waits = callers.iter().filter_map(|c| Some((*c, waiting.get(c)?)));
-        let count = waits.clone().count();
-        let (caller, evidence) = waits.max_by(|a, b| a.1.weight.total_cmp(&b.1.weight))?;
-        let evidence = Evidence {
-            caller: Some(caller.to_owned()),
-            weight: evidence.weight * count as f64 / callers.len() as f64,
-            ..evidence.clone()
-        };
-        Some((callee, evidence))
-    };
-    callers.into_iter().filter_map(told).collect()
+/// Whether a shift says that less is done, or quicker.
+pub(crate) fn is_less_work(family: Family, shift: &Shift) -> bool {
+    shift.after < shift.before && !matches!(family, Family::Memory | Family::Failures)
 }

@@ -40,7 +40,7 @@ impl Past {
 fn is_same(a: &Evidence, b: &Evidence) -> bool {
     let rose = |e: &Evidence| e.shift.after > e.shift.before;
     family::of(&a.signal) == family::of(&b.signal)
-        && a.caller.is_some() == b.caller.is_some()
+        && a.of.is_some() == b.of.is_some()
         && rose(a) == rose(b)
 }
 

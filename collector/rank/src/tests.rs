@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALARM: f64 = 300.0;
+pub(crate) const ALARM: f64 = 300.0;
 
 /// A value a second for 500 seconds: a ripple around `level`, and `level + step` from the alarm on.
-fn stepping(component: &str, signal: &str, level: f64, step: f64) -> Series {
+pub(crate) fn stepping(component: &str, signal: &str, level: f64, step: f64) -> Series {
     let value = |i: u32| {
         level + f64::from(i % 7) * level / 100.0 + if f64::from(i) >= ALARM { step } else { 0.0 }
     };
@@ -18,11 +18,19 @@ fn stepping(component: &str, signal: &str, level: f64, step: f64) -> Series {
     }
 }
 
-fn at(time: f64) -> Alarm {
+pub(crate) fn at(time: f64) -> Alarm {
     Alarm {
         time,
         ..Alarm::default()
     }
+}
+
+pub(crate) fn calls(ends: &[(&str, &str)]) -> Vec<Edge> {
+    let edge = |(caller, callee): &(&str, &str)| Edge {
+        caller: (*caller).into(),
+        callee: (*callee).into(),
+    };
+    ends.iter().map(edge).collect()
 }
 
 fn ranked(world: &[Series], time: f64) -> Vec<Suspect> {
@@ -156,7 +164,7 @@ fn what_moved_before_the_searched_time_is_not_what_the_alarm_is_about() {
 #[test]
 fn what_moved_before_otherwise_than_now_is_not_the_same() {
     let evidence = |signal: &str, before: f64, after: f64| Evidence {
-        caller: None,
+        of: None,
         signal: signal.into(),
         weight: 3.0,
         shift: Shift {
@@ -186,7 +194,7 @@ fn what_moved_before_otherwise_than_now_is_not_the_same() {
     assert!(named(evidence("cpu_used", 9.0, 1.0)), "it came back");
     assert!(named(evidence("disk_used", 1.0, 9.0)), "of another family");
     let told = Evidence {
-        caller: Some("b".into()),
+        of: Some("b".into()),
         ..evidence("cpu_used", 1.0, 9.0)
     };
     assert!(named(told), "as another sees it");
@@ -224,23 +232,19 @@ fn what_callers_wait_for_is_told_of_the_one_whom_all_who_wait_call() {
         stepping("middle", "client_latency", 10.0, 90.0),
         stepping("quick", "client_latency", 10.0, 0.0),
     ];
-    let edge = |(caller, callee): (&str, &str)| Edge {
-        caller: caller.into(),
-        callee: callee.into(),
-    };
-    let edges = [
+    let edges = calls(&[
         ("front", "middle"),
         ("front", "aside"),
         ("quick", "aside"),
         ("front", "slow"),
         ("middle", "slow"),
-    ];
-    let ranking = rank(&world, &edges.map(edge), &at(ALARM));
+    ]);
+    let ranking = rank(&world, &edges, &at(ALARM));
     let first = names(&ranking.suspects)[..2].to_vec();
     assert!(first.contains(&"slow"), "{ranking:?}");
     assert!(!names(&ranking.suspects).contains(&"front"), "{ranking:?}");
     let told = ranking.suspects.iter().find(|s| s.component == "slow");
-    assert!(told.unwrap().evidence[0].caller.is_some());
+    assert!(told.unwrap().evidence[0].of.is_some());
 }
 
 #[test]
@@ -263,8 +267,8 @@ fn without_time_before_it_abstains() {
 
 #[test]
 fn slowness_is_followed_along_the_calls_to_where_it_arises() {
-    let calls = |n| [("front", n), ("middle", n), ("back", n), ("aside", 1.0)];
-    let mut world: Vec<Series> = calls(100.0)
+    let loads = |n| [("front", n), ("middle", n), ("back", n), ("aside", 1.0)];
+    let mut world: Vec<Series> = loads(100.0)
         .map(|(name, load)| stepping(name, "requests", load, 0.0))
         .into();
     for (name, slower) in [
@@ -275,11 +279,7 @@ fn slowness_is_followed_along_the_calls_to_where_it_arises() {
     ] {
         world.push(stepping(name, "latency", 10.0, slower));
     }
-    let edge = |(caller, callee): (&str, &str)| Edge {
-        caller: caller.into(),
-        callee: callee.into(),
-    };
-    let edges = [("front", "middle"), ("middle", "back"), ("front", "aside")].map(edge);
+    let edges = calls(&[("front", "middle"), ("middle", "back"), ("front", "aside")]);
     let alarm = Alarm {
         time: ALARM,
         component: Some("front".into()),
