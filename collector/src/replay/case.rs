@@ -11,13 +11,14 @@ use serde::Deserialize;
 use super::told::Told;
 use super::withheld::Withheld;
 
-/// No file of a case may be larger, nor one that is read by the line.
+/// No file of a case may be larger, nor its signals, nor one that is read by the line.
 pub const LARGEST_FILE_BYTES: u64 = 64 << 20;
+const LARGEST_METRICS_BYTES: u64 = 256 << 20;
 const LARGEST_LINES_BYTES: u64 = 1 << 30;
 /// What spans say is summed up over no less than this.
 const LEAST_STEP_S: f64 = 10.0;
 /// No recording may have more columns, or more rows.
-const MOST_COLUMNS: usize = 4_096;
+const MOST_COLUMNS: usize = 16_384;
 const MOST_ROWS: usize = 200_000;
 /// No call graph may have more edges.
 const MOST_EDGES: usize = 100_000;
@@ -138,16 +139,17 @@ pub struct Case {
 /// # Errors
 /// A file is absent, too large or not in its form; the message names it.
 pub fn read(folder: &Path, without: &[Withheld]) -> anyhow::Result<Case> {
-    let about = text(&folder.join("case.json"))?;
+    let about = text(&folder.join("case.json"), LARGEST_FILE_BYTES)?;
     let about: About = serde_json::from_str(&about).context("case.json is not in its form")?;
-    let mut series = metrics(&text(&folder.join("metrics.csv"))?).context("metrics.csv")?;
+    let signals = |file: &str| metrics(&text(&folder.join(file), LARGEST_METRICS_BYTES)?);
+    let mut series = signals("metrics.csv").context("metrics.csv")?;
     if let Some(history) = &about.history {
-        let earlier = metrics(&text(&folder.join(history))?).context("history")?;
+        let earlier = signals(history).context("history")?;
         prepend(&mut series, earlier, about.interval_s.unwrap_or(60.0));
     }
     let calls = folder.join("edges.csv");
     let edges = if calls.exists() && !without.contains(&Withheld::Topology) {
-        edges(&text(&calls)?).context("edges.csv")?
+        edges(&text(&calls, LARGEST_FILE_BYTES)?).context("edges.csv")?
     } else {
         Vec::new()
     };
@@ -197,14 +199,14 @@ fn told(folder: &Path, about: &About, without: &[Withheld]) -> anyhow::Result<To
     Ok(told)
 }
 
-fn text(path: &Path) -> anyhow::Result<String> {
+fn text(path: &Path, largest: u64) -> anyhow::Result<String> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut text = String::new();
-    file.take(LARGEST_FILE_BYTES + 1)
+    file.take(largest + 1)
         .read_to_string(&mut text)
         .with_context(|| format!("cannot read {}", path.display()))?;
     ensure!(
-        text.len() as u64 <= LARGEST_FILE_BYTES,
+        text.len() as u64 <= largest,
         "{} is too large",
         path.display()
     );
@@ -224,7 +226,7 @@ fn unknown_files(folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(unknown)
 }
 
-/// `time`, then a column per `component|signal`. An empty cell is no observation.
+/// `time`, then a column per `component|signal`. An empty cell is no observation, nor is what is no number by its own word (NaN).
 fn metrics(text: &str) -> anyhow::Result<Vec<Series>> {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().context("no header")?.split(',').collect();
@@ -260,7 +262,7 @@ fn metrics(text: &str) -> anyhow::Result<Vec<Series>> {
         ensure!(time >= latest, "row {}: times do not ascend", row + 2);
         latest = time;
         for (one, cell) in series.iter_mut().zip(&cells[1..]) {
-            if !cell.is_empty() {
+            if !cell.is_empty() && !cell.eq_ignore_ascii_case("nan") {
                 let value = number(cell).with_context(|| format!("row {}", row + 2))?;
                 one.points.push((time, value));
             }

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn an_empty_cell_is_no_observation() {
-    let series = metrics("time,a|b|cpu,c|mem\n1,2,\n2,,4\n").unwrap();
+    let series = metrics("time,a|b|cpu,c|mem\n1,2,\n2,,4\n3,NaN,nan\n").unwrap();
     assert_eq!(series[0].component, "a|b");
     assert_eq!(series[0].points, [(1.0, 2.0)]);
     assert_eq!(series[1].points, [(2.0, 4.0)]);
