@@ -127,3 +127,6 @@ fn take_up(
     let state = Checkpoints::read(file)?;
     Ok(detector.restore(&state, now.plus(CLOCK_ERROR))?)
 }
+
+#[cfg(test)]
+mod tests;
