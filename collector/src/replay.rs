@@ -127,7 +127,11 @@ pub fn run(options: &ReplayOptions) -> anyhow::Result<String> {
 
 fn ranked(case: &Case, series: &[Series], alarm: &Alarm, without: &[Withheld]) -> Ranking {
     let recorded = !case.edges.is_empty();
-    let edges = if recorded { &case.edges } else { &case.told.edges };
+    let edges = if recorded {
+        &case.edges
+    } else {
+        &case.told.edges
+    };
     let ranking = rank(series, edges, alarm);
     if without.contains(&Withheld::QuietWindows) {
         ranking.without_quiet_windows()
