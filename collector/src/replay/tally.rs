@@ -5,12 +5,14 @@ use super::live::{Given, Live};
 /// Bins of probability.
 const BINS: usize = 5;
 
-/// A bin: verdicts of a case weigh one together, however many they are.
+/// A bin: verdicts of a case weigh one together, however many they are. A probability is that of a component with a kind of
+/// fault: right are those whose kind is, too, where one is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bin {
     weight: f64,
     said: f64,
     right: f64,
+    component_right: f64,
 }
 
 /// Cases of one set that were replayed as they were live.
@@ -60,19 +62,18 @@ impl Tally {
             let bin = &mut self.bins[place];
             bin.weight += weight;
             bin.said += weight * first.probability;
-            bin.right += weight * f64::from(u8::from(first.right == Some(true)));
+            if first.right == Some(true) {
+                bin.component_right += weight;
+                bin.right += weight * f64::from(u8::from(first.kind_right != Some(false)));
+            }
         }
     }
 
     /// Mean distance between what was said and what came of it, by weight; None where nothing was said.
-    fn calibration_error(&self) -> Option<f64> {
+    fn calibration_error(&self, came: impl Fn(&Bin) -> f64) -> Option<f64> {
         let all: f64 = self.bins.iter().map(|bin| bin.weight).sum();
-        let off: f64 = self
-            .bins
-            .iter()
-            .map(|bin| (bin.said - bin.right).abs())
-            .sum();
-        (all > 0.0).then(|| off / all)
+        let off = self.bins.iter().map(|bin| (bin.said - came(bin)).abs());
+        (all > 0.0).then(|| off.sum::<f64>() / all)
     }
 
     /// For people.
@@ -95,7 +96,11 @@ impl Tally {
             self.ruled_out,
             self.others,
         );
-        if let Some(error) = self.calibration_error() {
+        let errors = (
+            self.calibration_error(|bin| bin.right),
+            self.calibration_error(|bin| bin.component_right),
+        );
+        if let (Some(error), Some(of_component)) = errors {
             for (number, bin) in self
                 .bins
                 .iter()
@@ -105,13 +110,16 @@ impl Tally {
                 let from = number as f64 / BINS as f64;
                 let to = from + 1.0 / BINS as f64;
                 out.push_str(&format!(
-                    "  said {from:.1} to {to:.1}, {:.2} in the mean: right {:.2} of {:.1} cases' verdicts\n",
+                    "  said {from:.1} to {to:.1}, {:.2} in the mean: right {:.2} of {:.1} cases' verdicts, the component alone {:.2}\n",
                     bin.said / bin.weight,
                     bin.right / bin.weight,
                     bin.weight,
+                    bin.component_right / bin.weight,
                 ));
             }
-            out.push_str(&format!("  expected calibration error {error:.3}\n"));
+            out.push_str(&format!(
+                "  expected calibration error {error:.3}; of the component alone {of_component:.3}\n"
+            ));
         }
         out
     }
@@ -153,7 +161,8 @@ mod tests {
             tally.count(&live, -2.0, true);
         }
         // Half of what was said at 0.9 is right.
-        assert!((tally.calibration_error().expect("said") - 0.4).abs() < 1e-9);
+        let error = tally.calibration_error(|bin| bin.right);
+        assert!((error.expect("said") - 0.4).abs() < 1e-9);
         let lines = tally.lines("exported");
         assert!(
             lines.contains(
@@ -165,6 +174,25 @@ mod tests {
             lines.contains("said 0.8 to 1.0, 0.90 in the mean: right 0.50 of 2.0"),
             "{lines}"
         );
+    }
+
+    #[test]
+    fn a_probability_is_of_a_component_with_its_kind_where_one_is_asked_for() {
+        let mut tally = Tally::default();
+        for kind_right in [Some(true), Some(false), None, None] {
+            let mut one = given(0, Some((0.9, true)));
+            one.first.as_mut().expect("said").kind_right = kind_right;
+            let live = Live {
+                given: vec![one],
+                ..Live::default()
+            };
+            tally.count(&live, 0.0, true);
+        }
+        let lines = tally.lines("x");
+        let told = "right 0.75 of 4.0 cases' verdicts, the component alone 1.00\n";
+        assert!(lines.contains(told), "{lines}");
+        let errors = "expected calibration error 0.150; of the component alone 0.100\n";
+        assert!(lines.ends_with(errors), "{lines}");
     }
 
     #[test]
