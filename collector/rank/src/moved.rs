@@ -71,8 +71,15 @@ pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Move
     } else {
         waits::take(&mut strongest)
     };
+    let loads = waits::loads(series);
+    let known = uncalled::Known {
+        callers: &callers,
+        loads: &loads,
+        waiting: &waiting,
+        waits: &waits::recorded(series),
+    };
     let mut moved = Moved::new();
-    for (caller, evidence) in uncalled::take(&mut strongest, &waiting, &callers) {
+    for (caller, evidence) in uncalled::take(&mut strongest, known) {
         moved.entry(caller.to_owned()).or_default().push(evidence);
     }
     for ((component, family), mut evidence) in strongest {
@@ -86,7 +93,7 @@ pub fn by_component(series: &[View<'_>], edges: &[Edge], search: Search) -> Move
                 .push(evidence);
         }
     }
-    for (callee, evidence) in waits::told(&waiting, &callers, &waits::loads(series)) {
+    for (callee, evidence) in waits::told(&waiting, &callers, &loads) {
         moved.entry(callee.to_owned()).or_default().push(evidence);
     }
     for evidence in moved.values_mut() {

@@ -36,6 +36,13 @@ pub fn take<'a>(strongest: &mut Strongest<'a>) -> BTreeMap<&'a str, Evidence> {
         .collect()
 }
 
+/// Whose waits are recorded.
+pub fn recorded<'a>(series: &[View<'a>]) -> BTreeSet<&'a str> {
+    let all = series.iter();
+    let waits = all.filter(|s| family::of(s.signal) == Family::Waiting);
+    waits.map(|s| s.component).collect()
+}
+
 /// The median of each component's load.
 pub fn loads<'a>(series: &[View<'a>]) -> Loads<'a> {
     let mut loads = Loads::new();

@@ -78,6 +78,28 @@ fn who_is_waited_for_is_not_reached_and_not_merely_called_less() {
 }
 
 #[test]
+fn who_fails_or_is_slow_may_wait_where_no_waits_are_recorded() {
+    for sign in ["errors", "latency"] {
+        let ranking = shop(&[stepping("shop", sign, 10.0, 9_000.0)]);
+        let mail = ranking.suspects.iter().find(|s| s.component == "mail");
+        assert!(mail.is_some(), "{sign}: {ranking:?}");
+        let recorded = stepping("shop", "client_latency", 10.0, 0.0);
+        let ranking = shop(&[stepping("shop", sign, 10.0, 9_000.0), recorded]);
+        assert!(ranking.suspects.iter().all(|s| s.component != "mail"));
+    }
+}
+
+#[test]
+fn whose_load_nobody_knows_may_have_less_to_do() {
+    let world = [
+        stepping("mail", "requests", 20.0, -18.0),
+        stepping("shop", "cpu", 10.0, 0.0),
+    ];
+    let ranking = rank(&world, &calls(&[("shop", "mail")]), &at(ALARM));
+    assert_eq!(ranking.suspects[0].component, "mail", "{ranking:?}");
+}
+
+#[test]
 fn where_callers_do_less_too_nothing_is_theirs() {
     let world = [
         stepping("mail", "requests", 20.0, -18.0),
