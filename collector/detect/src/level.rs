@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::Baseline;
 use crate::looks::{Looks, Shown};
 use crate::season::Season;
+use crate::sightings::Sightings;
 
 /// Norms of what a series showed before at which a sample is strange: what it does every day is no news, however far from its
 /// usual level that leads.
@@ -68,6 +69,8 @@ pub struct Level {
     season: Season,
     #[serde(default = "new_looks")]
     looks: Looks,
+    #[serde(default = "new_sightings")]
+    seen: Sightings,
     /// Smallest scale that means anything.
     floor: f64,
     counter: bool,
@@ -93,6 +96,7 @@ impl Level {
             usual: Baseline::NEW,
             season: Season::NEW,
             looks: Looks::NEW,
+            seen: Sightings::NEW,
             floor,
             counter: kind == SignalKind::Counter,
             strange: 0,
@@ -101,7 +105,7 @@ impl Level {
 
     /// Takes one sample. Missing, repeated and late ones change nothing. `None` for those, and while there
     /// are too few samples to judge by.
-    #[inline]
+    #[inline(always)]
     pub fn feed(&mut self, at_us: i64, sample: f64) -> Option<Departure> {
         if !sample.is_finite() || at_us <= self.last_us {
             return None;
@@ -123,7 +127,7 @@ impl Level {
     }
 
     /// Sees how far the value lies from what is usual, and learns from it.
-    #[inline]
+    #[inline(always)]
     fn judge(&mut self, at_us: i64, step_us: i64) -> Option<Departure> {
         let foretold = self.season.foretell(at_us);
         let distance = self.value - self.usual.location() - foretold;
@@ -135,12 +139,13 @@ impl Level {
         let weight = passed.max(1.0 / f64::from(Baseline::WARM + self.looks.count()));
         let level = self.value - foretold;
         self.usual.feed_weighted(level, self.floor, weight);
+        let unseen = self.seen.take(at_us, self.value);
         if !warm {
             return None;
         }
         self.looks.begin(scale);
         let known = self.looks.weight();
-        let (shown, counted) = self.looks.take(distance, least, passed);
+        let (shown, counted) = self.looks.take(distance, least, passed, unseen);
         self.season.take(step_us, counted + foretold, known);
         let departure = Departure {
             distance,
@@ -171,6 +176,10 @@ fn new_season() -> Season {
 
 fn new_looks() -> Looks {
     Looks::NEW
+}
+
+fn new_sightings() -> Sightings {
+    Sightings::NEW
 }
 
 /// Smallest scale that means anything: what a bystander does at any time.
@@ -379,13 +388,13 @@ mod tests {
     }
 
     #[test]
-    fn a_series_costs_three_hundred_bytes_at_most() {
-        assert!(size_of::<Level>() <= 300, "{}", size_of::<Level>());
+    fn a_series_costs_four_hundred_and_eight_bytes_at_most() {
+        assert!(size_of::<Level>() <= 408, "{}", size_of::<Level>());
     }
 
     #[test]
-    fn a_level_without_season_and_looks_is_taken_up() {
-        // As kept by versions that had neither.
+    fn a_level_without_season_looks_and_sightings_is_taken_up() {
+        // As kept by versions that had none of them.
         #[derive(Serialize)]
         struct Before {
             last_us: i64,

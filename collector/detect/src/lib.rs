@@ -55,6 +55,7 @@ mod rates;
 mod refusals;
 mod season;
 mod service;
+mod sightings;
 mod space;
 mod units;
 mod watch;

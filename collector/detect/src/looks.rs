@@ -2,7 +2,8 @@
 //!
 //! How far the sample lies from what is usual; how far the last few together do, which tells what lasts from a spike; and how
 //! far the sample lies from the one before, which tells a jump from a slow rise. A spike, a shift and a jump are strange in
-//! different looks, and what is strange in more of them is stranger.
+//! different looks, and what is strange in more of them is stranger. So is what the series never showed, even near to what is
+//! usual.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ const SAMPLES: u32 = 262_144;
 /// A norm is the 3.5th root of the mean of distances to the power of 3.5. Squares would say little of how far a series goes at
 /// its farthest; with the highest powers the farthest of all alone would count.
 const POWER: f64 = 3.5;
+/// A norm away from all that was shown before counts for so many away from what is usual.
+const NEWS: f64 = 15.0;
 
 /// Running state of the looks at one series.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,16 +49,26 @@ pub(crate) struct Shown {
     powers: [f64; LOOKS],
     /// Mean powers of the distances before, none under that of the smallest that means anything; above 0.
     past: [f64; LOOKS],
+    /// Distance from all that it showed before.
+    unseen: f64,
 }
 
 impl Shown {
-    /// Mean over the looks of the distance in norms of the distances before.
+    /// Mean over the looks of the distance in norms of the distances before; at a right angle to it, whether it is unseen.
     pub fn norms(&self) -> f64 {
         let looks = self.powers.iter().zip(&self.past);
         let sum: f64 = looks
             .map(|(now, past)| (now / past).powf(1.0 / POWER))
             .sum();
-        sum / LOOKS as f64
+        (sum / LOOKS as f64).hypot(self.news())
+    }
+
+    /// What it counts for that the sample is unseen, in norms.
+    fn news(&self) -> f64 {
+        if self.unseen == 0.0 {
+            return 0.0;
+        }
+        NEWS * self.unseen / self.past[0].powf(1.0 / POWER)
     }
 
     /// Whether [`Self::norms`] reaches so many; mostly without a root.
@@ -63,7 +76,8 @@ impl Shown {
     pub fn reaches(&self, norms: f64) -> bool {
         let mut looks = self.powers.iter().zip(&self.past);
         // The mean is no more than the greatest.
-        looks.any(|(now, past)| *now >= power(norms) * past) && self.norms() >= norms
+        (self.unseen > 0.0 || looks.any(|(now, past)| *now >= power(norms) * past))
+            && self.norms() >= norms
     }
 }
 
@@ -93,8 +107,9 @@ impl Looks {
 
     /// Takes a sample's distance from what was usual, of at most 1e30; gives that distance no farther than it counts for, too.
     /// `least`: the smallest distance that means anything. `passed`: the part of what the level remembers that the sample is.
+    /// `unseen`: its distance from all that was shown before.
     #[inline]
-    pub fn take(&mut self, distance: f64, least: f64, passed: f64) -> (Shown, f64) {
+    pub fn take(&mut self, distance: f64, least: f64, passed: f64, unseen: f64) -> (Shown, f64) {
         let (own, least) = (power(distance), power(least));
         let counted = self.counted(distance, own, least);
         self.lasting += (counted - self.lasting) * (1.0 / FEW);
@@ -121,6 +136,7 @@ impl Looks {
         let shown = Shown {
             powers,
             past: before,
+            unseen,
         };
         (shown, counted)
     }
@@ -158,7 +174,7 @@ mod tests {
         let mut norms = f64::NAN;
         for distance in distances {
             looks.begin(0.1);
-            norms = looks.take(distance, 0.1, 0.01).0.norms();
+            norms = looks.take(distance, 0.1, 0.01, 0.0).0.norms();
         }
         norms
     }
@@ -243,11 +259,27 @@ mod tests {
         let shown = |sample: f64, step: f64| Shown {
             powers: [power(sample), power(1.0), power(step)],
             past: [1.0; LOOKS],
+            unseen: 0.0,
         };
         assert!((shown(4.0, 1.0).norms() - 2.0).abs() < 1e-9);
         // One look alone reaches 3, the mean of all does not; and the other way round none does.
         assert!(!shown(4.0, 1.0).reaches(3.0));
         assert!(shown(4.0, 4.1).reaches(3.0));
         assert!(!shown(2.9, 2.9).reaches(3.0));
+    }
+
+    #[test]
+    fn what_was_never_shown_is_strange_near_to_what_is_usual() {
+        let shown = |unseen: f64| Shown {
+            powers: [1.0; LOOKS],
+            past: [power(2.0); LOOKS],
+            unseen,
+        };
+        assert_eq!(shown(0.0).norms(), 0.5);
+        // A fifth of a norm beyond all.
+        let news = shown(0.4);
+        let norms = (3.0f64 * 3.0 + 0.5 * 0.5).sqrt();
+        assert!((news.norms() - norms).abs() < 1e-9, "{news:?}");
+        assert!(news.reaches(3.0) && !shown(0.38).reaches(3.0));
     }
 }

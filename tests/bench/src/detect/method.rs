@@ -20,7 +20,7 @@ const AVERAGE_WINDOW: usize = 60;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
     /// How strange level one finds it: how far it, the last few and the step to it lie from what is usual at that hour, each
-    /// against the same of the samples before.
+    /// against the same of the samples before; and how far from all values before.
     LevelOne,
     /// The same, where a departure that goes on is told once: a sample scores only where none of so many before it was as strange.
     LevelOneTold { rest: usize },
