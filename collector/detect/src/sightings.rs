@@ -51,7 +51,8 @@ impl Sightings {
 
     /// The rarer case.
     fn look(&mut self, at_us: i64, value: f32) -> f64 {
-        if self.began_us == i64::MIN {
+        // Also where the clock was set back since.
+        if self.began_us == i64::MIN || at_us < self.began_us {
             self.began_us = at_us;
         }
         if self.count >= WEEK_SAMPLES && at_us.saturating_sub(self.began_us) >= WEEK_US {
@@ -188,6 +189,18 @@ mod tests {
         assert_eq!(again(6), 0.0);
         assert_eq!(again(13), 0.0, "in the week before");
         assert_eq!(again(21), 49.0);
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_no_week_longer() {
+        let day = 86_400;
+        let mut seen = Sightings::NEW;
+        distances(&mut seen, 400 * day, &[1.0; 100]);
+        distances(&mut seen, 400 * day + 100, &[50.0]);
+        for at in 0..21 * 1_440 {
+            seen.take(at * 60 * SECOND_US, 1.0);
+        }
+        assert_eq!(seen.take(21 * day * SECOND_US, 50.0), 49.0);
     }
 
     #[test]
