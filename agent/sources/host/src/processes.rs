@@ -28,7 +28,8 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 const YOUNG_SECONDS: f64 = 5.0;
 /// Every process is asked for its cgroup again once in so many samples.
 const RECHECK_EVERY: u64 = 60;
-/// Every process has its open files counted once in so many samples; its limit is read with its cgroup.
+/// Every process has its open files counted once in so many samples, one that ran in each where that is cheap; its limit is
+/// read with its cgroup.
 pub(crate) const FILES_EVERY: u64 = 10;
 /// A process that did nothing in so many samples is watched, and no longer read in each.
 const QUIET_SAMPLES: u32 = 3;
@@ -272,9 +273,10 @@ impl Processes {
         };
         if !kernel {
             if part.settled && !part.zombie {
-                // It opens and closes none while it sleeps.
-                let last = watch.is_some();
-                self.look_at_files(pid, recheck, last, &mut files, scratch);
+                // It opens and closes none while it sleeps; one that ran may have taken all that it may have.
+                let ran = ticks > ticks_before && self.open_files.is_cheap();
+                let now = watch.is_some() || ran;
+                self.look_at_files(pid, recheck, now, &mut files, scratch);
             }
             part.files = files.open.zip(files.limit.flatten());
             services.add(&service, claimed, &part);
@@ -302,12 +304,12 @@ impl Processes {
         self.table.insert(pid, process);
     }
 
-    /// Counts the open files of a process when it is new, has its turn, or is looked at for the `last` time.
+    /// Counts the open files of a process when it is new, has its turn, or is to be looked at `now`.
     fn look_at_files(
         &mut self,
         pid: u32,
         recheck: bool,
-        last: bool,
+        now: bool,
         files: &mut Files,
         scratch: &mut Vec<u8>,
     ) {
@@ -316,7 +318,7 @@ impl Processes {
             files.limit = Some(self.open_files.limit(pid, scratch));
         }
         let turn = (self.round + u64::from(pid)).is_multiple_of(FILES_EVERY);
-        if (new || turn || last) && files.limit.flatten().is_some() {
+        if (new || turn || now) && files.limit.flatten().is_some() {
             files.open = self.open_files.count(pid);
         }
     }

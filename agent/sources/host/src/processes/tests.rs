@@ -97,6 +97,43 @@ fn what_sleeps_is_read_again_once_it_has_run() {
     assert!(!bench.is_watched());
 }
 
+#[test]
+fn who_ran_has_its_open_files_counted_at_once_where_that_is_cheap() {
+    for cheap in [true, false] {
+        let mut bench = Bench::new();
+        bench.processes.open_files.set_told(cheap);
+        let fd = bench.folder.path().join("7/fd");
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files  512  512  files\n";
+        fs::write(bench.folder.path().join("7/limits"), limits).unwrap();
+        // The kernel tells the number as the folder's size.
+        let open = |files: usize| {
+            if cheap {
+                fs::write(&fd, vec![0; files]).unwrap();
+            } else {
+                (0..files).for_each(|number| {
+                    fs::create_dir_all(fd.join(number.to_string())).unwrap();
+                });
+            }
+        };
+        open(5);
+        bench.stat('S', 5, 2, 10);
+        bench.sample();
+        let counted = |bench: &Bench| bench.processes.table[&7].known.files.open;
+        assert_eq!(counted(&bench), Some(5));
+        bench.stat('S', 90, 2, 10);
+        open(512);
+        bench.sample();
+        let at_once = if cheap { 512 } else { 5 };
+        assert_eq!(counted(&bench), Some(at_once), "it ran");
+        // The turn of the process with this number is in the third of ten samples.
+        bench.sample();
+        assert_eq!(counted(&bench), Some(512), "its turn");
+        open(600);
+        bench.sample();
+        assert_eq!(counted(&bench), Some(512), "it did nothing");
+    }
+}
+
 /// What the cgroup of a unit used so far, in microseconds.
 fn used(bench: &Bench, unit: &str, micros: u64) {
     let folder = bench.folder.path().join("cgroups/system.slice").join(unit);
