@@ -69,7 +69,7 @@ pub struct Level {
     season: Season,
     #[serde(default = "new_looks")]
     looks: Looks,
-    #[serde(default = "new_sightings")]
+    #[serde(default)]
     seen: Sightings,
     /// Smallest scale that means anything.
     floor: f64,
@@ -96,7 +96,7 @@ impl Level {
             usual: Baseline::NEW,
             season: Season::NEW,
             looks: Looks::NEW,
-            seen: Sightings::NEW,
+            seen: Sightings::default(),
             floor,
             counter: kind == SignalKind::Counter,
             strange: 0,
@@ -176,10 +176,6 @@ fn new_season() -> Season {
 
 fn new_looks() -> Looks {
     Looks::NEW
-}
-
-fn new_sightings() -> Sightings {
-    Sightings::NEW
 }
 
 /// Smallest scale that means anything: what a bystander does at any time.
@@ -363,6 +359,25 @@ mod tests {
     }
 
     #[test]
+    fn a_value_among_all_others_that_it_never_showed_is_strange_also_after_a_restart() {
+        let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
+        for at in 0..2_000 {
+            level.feed(at, if at % 2 == 0 { 0.1 } else { 0.9 });
+        }
+        let kept = rmp_serde::to_vec_named(&level).expect("written");
+        let restarted: Level = rmp_serde::from_slice(&kept).expect("read");
+        for mut level in [level, restarted] {
+            // In the very middle, where the usual level is.
+            let departure = level.feed(2_000, 0.5).expect("warm");
+            assert!(departure.distance.abs() < 0.05, "{departure:?}");
+            assert!(departure.strangeness() > 3.0, "{departure:?}");
+            level.feed(2_001, 0.1);
+            let again = level.feed(2_002, 0.5).expect("warm").strangeness();
+            assert!(again < 1.0, "{again}");
+        }
+    }
+
+    #[test]
     fn what_is_usual_is_that_of_hours_however_often_it_is_sampled() {
         // Ten minutes of a second each are not long enough to be usual, and ten hours are.
         let mut level = Level::new(Unit::Ratio, SignalKind::Gauge);
@@ -388,8 +403,8 @@ mod tests {
     }
 
     #[test]
-    fn a_series_costs_four_hundred_and_eight_bytes_at_most() {
-        assert!(size_of::<Level>() <= 408, "{}", size_of::<Level>());
+    fn a_sample_of_a_series_needs_three_hundred_and_twenty_bytes_at_most() {
+        assert!(size_of::<Level>() <= 320, "{}", size_of::<Level>());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far it, the last
 //! few and the step to it lie from what is usual at that hour, against the same of the samples before, and how far the sample lies
-//! from all of one or two weeks before. That is what the product judges by. Beside it the distance in the deviations of late; and, where detections are events, a departure that goes on told
-//! once, as a symptom is.
+//! from all of one or two weeks before. That is what the product judges by. Beside it the distance in the deviations of late;
+//! and, where detections are events, a departure that goes on told once, as a symptom is.
 
 mod curve;
 mod method;
