@@ -20,6 +20,7 @@ mod accept;
 mod anew;
 mod baseline;
 mod blind;
+mod cells;
 mod certificates;
 mod checkpoint;
 mod clock;

@@ -22,8 +22,8 @@ const SAMPLES: u32 = 262_144;
 /// A norm is the 3.5th root of the mean of distances to the power of 3.5. Squares would say little of how far a series goes at
 /// its farthest; with the highest powers the farthest of all alone would count.
 const POWER: f64 = 3.5;
-/// A norm away from all that was shown before counts for so many away from what is usual.
-const NEWS: f64 = 15.0;
+/// News counts for so many norms: a sample 0.12 deviations away from all that was shown is as strange as one at three norms.
+const NEWS: f64 = 35.0;
 
 /// Running state of the looks at one series.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,26 +49,20 @@ pub(crate) struct Shown {
     powers: [f64; LOOKS],
     /// Mean powers of the distances before, none under that of the smallest that means anything; above 0.
     past: [f64; LOOKS],
-    /// Distance from all that it showed before.
+    /// How great news it is that it was never shown before; 0 where it was.
     unseen: f64,
 }
 
 impl Shown {
-    /// Mean over the looks of the distance in norms of the distances before; at a right angle to it, whether it is unseen.
+    /// Mean over the looks of the distance in norms of the distances before, and what the news counts for: mostly the greater,
+    /// and more where both are great.
     pub fn norms(&self) -> f64 {
         let looks = self.powers.iter().zip(&self.past);
         let sum: f64 = looks
             .map(|(now, past)| (now / past).powf(1.0 / POWER))
             .sum();
-        (sum / LOOKS as f64).hypot(self.news())
-    }
-
-    /// What it counts for that the sample is unseen, in norms.
-    fn news(&self) -> f64 {
-        if self.unseen == 0.0 {
-            return 0.0;
-        }
-        NEWS * self.unseen / self.past[0].powf(1.0 / POWER)
+        let (distance, news) = (sum / LOOKS as f64, NEWS * self.unseen);
+        (distance.powi(4) + news.powi(4)).sqrt().sqrt()
     }
 
     /// Whether [`Self::norms`] reaches so many; mostly without a root.
@@ -107,7 +101,7 @@ impl Looks {
 
     /// Takes a sample's distance from what was usual, of at most 1e30; gives that distance no farther than it counts for, too.
     /// `least`: the smallest distance that means anything. `passed`: the part of what the level remembers that the sample is.
-    /// `unseen`: its distance from all that was shown before.
+    /// `unseen`: how great news the sample is.
     #[inline]
     pub fn take(&mut self, distance: f64, least: f64, passed: f64, unseen: f64) -> (Shown, f64) {
         let (own, least) = (power(distance), power(least));
@@ -276,10 +270,9 @@ mod tests {
             unseen,
         };
         assert_eq!(shown(0.0).norms(), 0.5);
-        // A fifth of a norm beyond all.
-        let news = shown(0.4);
-        let norms = (3.0f64 * 3.0 + 0.5 * 0.5).sqrt();
+        let news = shown(0.1);
+        let norms = (3.5f64.powi(4) + 0.5f64.powi(4)).powf(0.25);
         assert!((news.norms() - norms).abs() < 1e-9, "{news:?}");
-        assert!(news.reaches(3.0) && !shown(0.38).reaches(3.0));
+        assert!(news.reaches(3.0) && !shown(0.08).reaches(3.0));
     }
 }

@@ -2,9 +2,9 @@
 //! and how fast, beside simple methods on the same streams in the same run.
 //!
 //! Each stream is fed in the order of time, a sample at a time. Level one says how strange a sample is: how far it, the last
-//! few and the step to it lie from what is usual at that hour, against the same of the samples before, and how far the sample lies
-//! from all of one or two weeks before. That is what the product judges by. Beside it the distance in the deviations of late;
-//! and, where detections are events, a departure that goes on told once, as a symptom is.
+//! few and the step to it lie from what is usual at that hour, against the same of the samples before, and how great news it is
+//! against all of ten or twenty days before. That is what the product judges by. Beside it the distance in the deviations of
+//! late; and, where detections are events, a departure that goes on told once, as a symptom is.
 
 mod curve;
 mod method;
@@ -194,7 +194,7 @@ fn tell_machines(report: &mut Report, machines: &[Machine], each: bool) {
     };
     let average = Scores::mean(&of(Method::MovingAverage));
     let level_one = of(Method::LevelOne);
-    let targets = [average.area, average.f1, average.hit_rate].map(|score| rounded(score, 3));
+    let targets = [average.area, average.f1, average.hit_rate].map(|score| rounded(score, 4));
     let Scores { area, f1, hit_rate } = Scores::mean(&level_one);
     let figures = [("AUC-PR", area), ("F1", f1), ("HitRate@100%", hit_rate)];
     for ((name, value), target) in figures.into_iter().zip(targets) {
