@@ -24,7 +24,6 @@ const SAMPLES: u32 = 262_144;
 const FARTHEST: f64 = 16.0;
 /// The sample, the mean, the step and the range.
 const LOOKS: usize = 4;
-const RANGE: usize = 3;
 /// What they count for.
 const WEIGHTS: [f64; LOOKS] = [1.0, 0.45, 0.45, 0.25];
 /// News grows no greater than this, and half of that where it would be as great.
@@ -59,8 +58,6 @@ struct Kept {
     parts: [(f64, f64); PARTS],
     part_began_us: i64,
     part_samples: u32,
-    /// NaN before the first.
-    last_range: f64,
     began_us: i64,
     /// Samples of the period under way.
     samples: u32,
@@ -82,7 +79,6 @@ impl Default for Kept {
             parts: [NOTHING; PARTS],
             part_began_us: i64::MIN,
             part_samples: 0,
-            last_range: f64::NAN,
             began_us: i64::MIN,
             samples: 0,
             known: 0,
@@ -120,27 +116,15 @@ impl Kept {
         self.known = (self.known + 1).min(SAMPLES);
         self.ranges = (self.ranges + u32::from(range.is_some())).min(SAMPLES);
         // While there is no range, it is what it always was, and of no weight.
-        let now = [
-            value,
-            mean,
-            mean - before,
-            range.unwrap_or(self.mean[RANGE]),
-        ];
+        let now = [value, mean, mean - before, range.unwrap_or(self.mean[3])];
         let weight = 1.0 / f64::from(self.known);
         let of_range = range.map_or(0.0, |_| 1.0 / f64::from(self.ranges));
         let off = self.off(now, least);
         let mut news = 0.0;
-        for at in 0..RANGE {
+        for at in 0..LOOKS - usize::from(range.is_none()) {
             // Mostly it was shown.
             if !self.lately[at].holds(now[at]) {
                 news += WEIGHTS[at] * self.look(at, self.mean[at] + off[at], least);
-            }
-        }
-        // Mostly it is what it was.
-        if range.is_some() && now[RANGE] != self.last_range {
-            self.last_range = now[RANGE];
-            if !self.lately[RANGE].holds(now[RANGE]) {
-                news += WEIGHTS[RANGE] * self.look(RANGE, self.mean[RANGE] + off[RANGE], least);
             }
         }
         self.learn(off, [weight, weight, weight, of_range]);
@@ -158,12 +142,16 @@ impl Kept {
         let mut any = false;
         for at in 0..LOOKS {
             off[at] = now[at] - self.mean[at];
-            most[at] = FARTHEST * FARTHEST * greater(self.square[at], least * least);
+            most[at] = FARTHEST * FARTHEST * self.square[at].max(least * least);
             any |= off[at] * off[at] > most[at];
         }
         if any {
             for at in 0..LOOKS {
-                let known = if at == RANGE { self.ranges } else { self.known };
+                let known = if at == LOOKS - 1 {
+                    self.ranges
+                } else {
+                    self.known
+                };
                 if known > KNOWN && off[at] * off[at] > most[at] {
                     off[at] = most[at].sqrt().copysign(off[at]);
                 }
@@ -203,7 +191,6 @@ impl Kept {
         }
         if self.samples >= PERIOD_SAMPLES && at_us.saturating_sub(self.began_us) >= PERIOD_US {
             self.before = std::mem::take(&mut self.lately);
-            self.last_range = f64::NAN;
             (self.began_us, self.samples) = (at_us, 0);
         }
         self.samples = self.samples.saturating_add(1);
@@ -229,16 +216,8 @@ impl Kept {
 }
 
 /// The least and the greatest of both.
-#[inline]
 fn both(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
-    let low = if one.0 < other.0 { one.0 } else { other.0 };
-    (low, greater(one.1, other.1))
-}
-
-/// Of two numbers, none of which is NaN; so it is one instruction.
-#[inline]
-fn greater(one: f64, other: f64) -> f64 {
-    if one > other { one } else { other }
+    (one.0.min(other.0), one.1.max(other.1))
 }
 
 #[cfg(test)]
