@@ -24,6 +24,7 @@ const SAMPLES: u32 = 262_144;
 const FARTHEST: f64 = 16.0;
 /// The sample, the mean, the step and the range.
 const LOOKS: usize = 4;
+const RANGE: usize = 3;
 /// What they count for.
 const WEIGHTS: [f64; LOOKS] = [1.0, 0.45, 0.45, 0.25];
 /// News grows no greater than this, and half of that where it would be as great.
@@ -116,7 +117,12 @@ impl Kept {
         self.known = (self.known + 1).min(SAMPLES);
         self.ranges = (self.ranges + u32::from(range.is_some())).min(SAMPLES);
         // While there is no range, it is what it always was, and of no weight.
-        let now = [value, mean, mean - before, range.unwrap_or(self.mean[3])];
+        let now = [
+            value,
+            mean,
+            mean - before,
+            range.unwrap_or(self.mean[RANGE]),
+        ];
         let weight = 1.0 / f64::from(self.known);
         let of_range = range.map_or(0.0, |_| 1.0 / f64::from(self.ranges));
         let off = self.off(now, least);
@@ -147,11 +153,7 @@ impl Kept {
         }
         if any {
             for at in 0..LOOKS {
-                let known = if at == LOOKS - 1 {
-                    self.ranges
-                } else {
-                    self.known
-                };
+                let known = if at == RANGE { self.ranges } else { self.known };
                 if known > KNOWN && off[at] * off[at] > most[at] {
                     off[at] = most[at].sqrt().copysign(off[at]);
                 }

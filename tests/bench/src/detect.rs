@@ -194,7 +194,7 @@ fn tell_machines(report: &mut Report, machines: &[Machine], each: bool) {
     };
     let average = Scores::mean(&of(Method::MovingAverage));
     let level_one = of(Method::LevelOne);
-    let targets = [average.area, average.f1, average.hit_rate].map(|score| rounded(score, 4));
+    let targets = [average.area, average.f1, average.hit_rate].map(|score| rounded(score, 3));
     let Scores { area, f1, hit_rate } = Scores::mean(&level_one);
     let figures = [("AUC-PR", area), ("F1", f1), ("HitRate@100%", hit_rate)];
     for ((name, value), target) in figures.into_iter().zip(targets) {

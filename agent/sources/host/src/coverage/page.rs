@@ -17,7 +17,8 @@ the code: do not edit by hand.
 A signal that cannot be read has no value, never a zero; a driver or a feature that is not there is no blind spot. What is
 there and may not be read is reported as a blind spot of the host, with its reason. The agent starts as any user; the
 last column says what makes a signal visible. Counters only rise, but for a reset. Signals read less often than each second
-have no value between two readings; limits and open files keep the one read last: open files are counted every ten seconds, and from Linux 6.2 on in each in which the process ran. What a service's cgroup
+have no value between two readings; limits and open files keep the one read last: open files are counted every ten seconds, and from
+Linux 6.2 on also in each second in which the process ran. What a service's cgroup
 is read for in turns comes less often than each five seconds where there are more than 100 services.
 
 ## Signals
